@@ -1,0 +1,286 @@
+//! The only source of time, sleep, spawning and chance.
+//!
+//! In production time is `CLOCK_BOOTTIME` (it goes on while a laptop sleeps, which `Instant` on Linux does not). In a
+//! simulation it is tokio's paused clock and everything runs on the one runtime, so that a seed replays exactly.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Add;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+/// An instant on [`Env`]'s clock, in nanoseconds since an origin that means nothing. It never goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// A moment that never comes.
+    pub const NEVER: Moment = Moment(u64::MAX);
+
+    /// Nanoseconds since the origin.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// From nanoseconds since the origin.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// How long after `earlier` this is; zero if it is not.
+    pub const fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This moment less `duration`; the origin at the least.
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(duration)))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Moment;
+
+    fn add(self, duration: Duration) -> Moment {
+        Moment(self.0.saturating_add(nanos(duration)))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The deadline came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no answer within the deadline")]
+pub struct Elapsed;
+
+/// Time, sleep, spawning and chance. Cheap to clone.
+#[derive(Clone)]
+pub struct Env(Arc<Inner>);
+
+struct Inner {
+    clock: Clock,
+    rng: Mutex<fastrand::Rng>,
+}
+
+enum Clock {
+    System,
+    #[cfg(feature = "test-util")]
+    Paused(tokio::time::Instant),
+}
+
+impl fmt::Debug for Env {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0.clock {
+            Clock::System => "Env(system)",
+            #[cfg(feature = "test-util")]
+            Clock::Paused(_) => "Env(simulated)",
+        })
+    }
+}
+
+impl Default for Env {
+    fn default() -> Self {
+        Self::system()
+    }
+}
+
+// The one place in which the banned clocks, sleeps and spawns are wrapped.
+#[allow(clippy::disallowed_methods)]
+impl Env {
+    /// The real clock, threads and chance.
+    pub fn system() -> Self {
+        Self(Arc::new(Inner {
+            clock: Clock::System,
+            rng: Mutex::new(fastrand::Rng::new()),
+        }))
+    }
+
+    /// tokio's own clock (paused in a `start_paused` test) and chance from a seed; nothing leaves the current runtime.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[cfg(feature = "test-util")]
+    pub fn simulated(seed: u64) -> Self {
+        Self(Arc::new(Inner {
+            clock: Clock::Paused(tokio::time::Instant::now()),
+            rng: Mutex::new(fastrand::Rng::with_seed(seed)),
+        }))
+    }
+
+    /// Whether time is simulated.
+    pub fn is_simulated(&self) -> bool {
+        !matches!(self.0.clock, Clock::System)
+    }
+
+    /// The monotonic time.
+    pub fn now(&self) -> Moment {
+        match &self.0.clock {
+            Clock::System => {
+                let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+                let (seconds, nanos) = (time.tv_sec.cast_unsigned(), time.tv_nsec.cast_unsigned());
+                Moment(seconds * 1_000_000_000 + nanos)
+            }
+            // A second's start keeps "some time before the simulation began" representable.
+            #[cfg(feature = "test-util")]
+            Clock::Paused(origin) => Moment(1_000_000_000 + nanos(origin.elapsed())),
+        }
+    }
+
+    /// Waits until `moment`. Looks at the clock at least every second, since a suspended machine stops timers, not time.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn sleep_until(&self, moment: Moment) {
+        loop {
+            let left = moment.since(self.now());
+            if left.is_zero() {
+                return;
+            }
+            let step = if self.is_simulated() {
+                left.min(Duration::from_secs(86_400))
+            } else {
+                left.min(Duration::from_secs(1))
+            };
+            tokio::time::sleep(step).await;
+        }
+    }
+
+    /// Waits for `duration`.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn sleep(&self, duration: Duration) {
+        self.sleep_until(self.now() + duration).await;
+    }
+
+    /// Runs `future` until `deadline`.
+    ///
+    /// # Cancel safety
+    /// As `future`.
+    pub async fn timeout_at<F: Future>(
+        &self,
+        deadline: Moment,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = self.sleep_until(deadline) => Err(Elapsed),
+        }
+    }
+
+    /// Runs `future` for at most `duration`.
+    pub async fn timeout<F: Future>(
+        &self,
+        duration: Duration,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
+        self.timeout_at(self.now() + duration, future).await
+    }
+
+    /// Spawns on the caller's runtime.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        tokio::spawn(future)
+    }
+
+    /// A number in `0..bound` (0 for a bound of 0).
+    pub fn random(&self, bound: u64) -> u64 {
+        let mut rng = self.0.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        rng.u64(0..bound.max(1))
+    }
+
+    /// `duration`, more or less by up to a tenth.
+    pub fn jittered(&self, duration: Duration) -> Duration {
+        let tenth = nanos(duration) / 10;
+        let shift = self.random(tenth.saturating_mul(2).saturating_add(1));
+        Duration::from_nanos(nanos(duration).saturating_sub(tenth).saturating_add(shift))
+    }
+
+    /// A new identity for a client.
+    pub fn uuid(&self) -> uuid::Uuid {
+        match self.0.clock {
+            Clock::System => uuid::Uuid::now_v7(),
+            #[cfg(feature = "test-util")]
+            Clock::Paused(_) => {
+                let (high, low) = (self.random(u64::MAX), self.random(u64::MAX));
+                uuid::Uuid::from_u64_pair(high, low)
+            }
+        }
+    }
+
+    /// The thread on which a client's renewals run: busy workers of the caller's runtime cost it no lease.
+    pub fn background(&self) -> std::io::Result<Background> {
+        if self.is_simulated() {
+            return Ok(Background {
+                runtime: tokio::runtime::Handle::current(),
+                _stop: None,
+            });
+        }
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let handle = runtime.handle().clone();
+        std::thread::Builder::new()
+            .name("leasehold".into())
+            .spawn(move || runtime.block_on(async { drop(stopped.await) }))?;
+        Ok(Background {
+            runtime: handle,
+            _stop: Some(stop),
+        })
+    }
+}
+
+/// A thread with a runtime of its own; it ends, with its tasks, when this is dropped.
+#[derive(Debug)]
+pub struct Background {
+    runtime: tokio::runtime::Handle,
+    _stop: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl Background {
+    /// Spawns on it.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.runtime.spawn(future)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn simulated_time_replays_from_its_seed() {
+        let (a, b) = (Env::simulated(7), Env::simulated(7));
+        assert_eq!(a.uuid(), b.uuid());
+        let start = a.now();
+        a.sleep(Duration::from_secs(3600)).await;
+        assert_eq!(a.now().since(start), Duration::from_secs(3600));
+    }
+
+    #[tokio::test]
+    async fn the_background_thread_ends_with_its_handle() {
+        let background = Env::system().background().unwrap();
+        let name = background
+            .spawn(async { std::thread::current().name().map(str::to_owned) })
+            .await
+            .unwrap();
+        assert_eq!(name.as_deref(), Some("leasehold"));
+        let stuck = background.spawn(std::future::pending::<()>());
+        drop(background);
+        assert!(stuck.await.unwrap_err().is_cancelled());
+    }
+}

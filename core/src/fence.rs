@@ -1,0 +1,42 @@
+//! Fences: the numbers that let the protected side refuse a late writer.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A number that every grant of a resource carries, strictly greater than every earlier one.
+///
+/// Minted by the store as a hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): at least the last
+/// one plus one, at least the store's clock in µs. It fits in 2^53, so JSON and Lua carry it whole.
+///
+/// Send it along with every write made under the lease, and let the place written to refuse a smaller one.
+///
+/// ```
+/// use leasehold_core::Fence;
+/// let (old, new) = (Fence::new(41), Fence::new(42));
+/// assert!(new > old);
+/// assert_eq!(new.to_string(), "42");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fence(u64);
+
+impl Fence {
+    /// The largest fence, 2^53 - 1.
+    pub const MAX: Fence = Fence((1 << 53) - 1);
+
+    /// A fence with this value, for reading one back from where it was stored.
+    pub const fn new(value: u64) -> Self {
+        Self(value)
+    }
+
+    /// The value.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

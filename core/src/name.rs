@@ -1,0 +1,261 @@
+//! Names: what users call their applications and their resources, checked once.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The longest name, in bytes.
+pub const MAX_NAME_BYTES: usize = 512;
+
+/// How many buckets a namespace has. Resources of one bucket live together in the store.
+pub const BUCKETS: u16 = 256;
+
+/// Why a name was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// The name has no characters.
+    #[error("{what} is empty: give it at least one character")]
+    Empty {
+        /// Which name, as in "namespace".
+        what: &'static str,
+    },
+    /// The name has more than [`MAX_NAME_BYTES`] bytes.
+    #[error("{what} has {bytes} bytes: at most {MAX_NAME_BYTES} are allowed; hash long keys first")]
+    TooLong {
+        /// Which name.
+        what: &'static str,
+        /// Its length.
+        bytes: usize,
+    },
+    /// The name has a control character.
+    #[error("{what} has the control character U+{:04X} at byte {at}: remove or encode it", u32::from(*.character))]
+    Control {
+        /// Which name.
+        what: &'static str,
+        /// The character.
+        character: char,
+        /// Its position, in bytes.
+        at: usize,
+    },
+    /// A class has a character that separates classes from ids, or that marks leasehold's own.
+    #[error("class {class:?} is reserved: a class has no `/` and does not begin with `~`")]
+    Reserved {
+        /// The class.
+        class: String,
+    },
+}
+
+fn check(what: &'static str, name: &str) -> Result<(), NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty { what });
+    }
+    if name.len() > MAX_NAME_BYTES {
+        return Err(NameError::TooLong {
+            what,
+            bytes: name.len(),
+        });
+    }
+    match name.char_indices().find(|(_, c)| c.is_control()) {
+        Some((at, character)) => Err(NameError::Control {
+            what,
+            character,
+            at,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// One application's part of a store: every key stands under it, so that two applications never meet.
+///
+/// Any UTF-8 without control characters, 1 to 512 bytes.
+///
+/// ```
+/// use leasehold_core::Namespace;
+/// assert!(Namespace::new("billing").is_ok());
+/// assert!(Namespace::new("").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Namespace(Arc<str>);
+
+impl Namespace {
+    /// Checks and takes the name.
+    pub fn new(name: &str) -> Result<Self, NameError> {
+        check("namespace", name)?;
+        Ok(Self(name.into()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The class of a resource: what carries its settings, and the only part of its name that becomes a metric label.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Class(Arc<str>);
+
+impl Class {
+    /// Checks and takes the name of a user's class.
+    pub fn new(name: &str) -> Result<Self, NameError> {
+        check("class", name)?;
+        if name.contains('/') || name.starts_with('~') {
+            return Err(NameError::Reserved { class: name.into() });
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// A class of leasehold's own; users cannot name it.
+    ///
+    /// # Panics
+    /// If it does not begin with `~` or has a `/`: those are constants of this project.
+    pub fn internal(name: &'static str) -> Self {
+        assert!(name.starts_with('~') && !name.contains('/'));
+        Self(name.into())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The resource `id` of this class.
+    pub fn resource(&self, id: impl fmt::Display) -> Result<ResourceName, NameError> {
+        let id = id.to_string();
+        check("resource name", &id)?;
+        Ok(ResourceName::from_full(format!("{}/{id}", self.0)))
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A resource's whole name, `class/id`, and the bucket it lives in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceName {
+    full: Arc<str>,
+    bucket: Bucket,
+}
+
+impl ResourceName {
+    fn from_full(full: String) -> Self {
+        Self {
+            bucket: Bucket::of(&full),
+            full: full.into(),
+        }
+    }
+
+    /// Takes back a whole name that a store kept; it was checked when it was made.
+    pub fn from_store(full: &str) -> Self {
+        Self::from_full(full.to_owned())
+    }
+
+    /// `class/id`.
+    pub fn as_str(&self) -> &str {
+        &self.full
+    }
+
+    /// The class: what stands before the first `/`.
+    pub fn class(&self) -> &str {
+        self.full.split('/').next().unwrap_or_default()
+    }
+
+    /// Where it lives.
+    pub fn bucket(&self) -> Bucket {
+        self.bucket
+    }
+}
+
+impl fmt::Display for ResourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.full)
+    }
+}
+
+/// The part of a namespace that a name falls into: FNV-1a 64 of its UTF-8 bytes, modulo 256.
+///
+/// Source: <http://www.isthe.com/chongo/tech/comp/fnv/>. Every version of leasehold must agree on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bucket(pub u8);
+
+impl Bucket {
+    /// The bucket of a name (or of an explicit group).
+    pub fn of(name: &str) -> Self {
+        Self((fnv1a_64(name.as_bytes()) % u64::from(BUCKETS)) as u8)
+    }
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// FNV-1a, 64 bits.
+pub fn fnv1a_64(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_the_published_vectors() {
+        // From the FNV authors' test suite; the second column is what every version must keep.
+        for (text, hash, bucket) in [
+            ("", 0xcbf2_9ce4_8422_2325_u64, 0x25),
+            ("a", 0xaf63_dc4c_8601_ec8c, 0x8c),
+            ("foobar", 0x8594_4171_f739_67e8, 0xe8),
+        ] {
+            assert_eq!(fnv1a_64(text.as_bytes()), hash);
+            assert_eq!(Bucket::of(text), Bucket(bucket));
+        }
+    }
+
+    #[test]
+    fn bad_names_are_refused_with_what_to_do() {
+        assert_eq!(
+            Namespace::new("").unwrap_err(),
+            NameError::Empty { what: "namespace" }
+        );
+        let long = "x".repeat(513);
+        assert!(matches!(
+            Namespace::new(&long).unwrap_err(),
+            NameError::TooLong { bytes: 513, .. }
+        ));
+        assert!(Namespace::new(&"x".repeat(512)).is_ok());
+        let error = Class::new("invoice")
+            .and_then(|class| class.resource("a\nb"))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "resource name has the control character U+000A at byte 1: remove or encode it"
+        );
+        assert!(matches!(
+            Class::new("~job").unwrap_err(),
+            NameError::Reserved { .. }
+        ));
+        assert!(matches!(
+            Class::new("a/b").unwrap_err(),
+            NameError::Reserved { .. }
+        ));
+    }
+
+    #[test]
+    fn classes_and_ids_never_collide() {
+        let one = Class::new("a").unwrap().resource("b/c").unwrap();
+        assert_eq!(one.as_str(), "a/b/c");
+        assert_eq!(one.class(), "a");
+    }
+}

@@ -1,0 +1,251 @@
+//! The memory store: one process; what tests and simulations run on, and the plainest reading of the contracts.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{
+    Beat, Capabilities, ClockSource, Connector, Event, EventSender, Events, LeaseCall, Leases,
+    Member, Members, Membership, Registers, Safety, Session, Stamped, StoreError, StoreHandle,
+};
+use crate::env::{Env, Moment};
+use crate::name::{Bucket, Namespace, ResourceName};
+use crate::protocol::{
+    self, NodeId, Now, Op, Record, Register, RegisterReply, RegisterWrite, Reply,
+};
+
+/// A store in this process's memory. Clones share it.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use leasehold_core::{Coordinator, store::MemoryStore};
+/// let coord = Coordinator::builder(MemoryStore::new(), "billing").connect().await?;
+/// let guard = coord.mutexes("invoice")?.lock(7).await?;
+/// assert!(guard.is_held());
+/// # Ok::<(), leasehold_core::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Default)]
+pub struct MemoryStore(Arc<Mutex<HashMap<String, Arc<Mutex<Space>>>>>);
+
+/// A namespace's data. One lock: each operation is a step.
+struct Space {
+    records: HashMap<ResourceName, Record>,
+    registers: HashMap<ResourceName, Register>,
+    members: BTreeMap<NodeId, (Beat, u64)>,
+    listeners: HashMap<NodeId, Vec<EventSender>>,
+    incarnation: String,
+    calls: u64,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn space(&self, namespace: &Namespace, env: &Env) -> Arc<Mutex<Space>> {
+        let mut spaces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let space = spaces.entry(namespace.as_str().to_owned());
+        Arc::clone(space.or_insert_with(|| {
+            Arc::new(Mutex::new(Space {
+                records: HashMap::new(),
+                registers: HashMap::new(),
+                members: BTreeMap::new(),
+                listeners: HashMap::new(),
+                incarnation: env.uuid().simple().to_string(),
+                calls: 0,
+            }))
+        }))
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MemoryStore")
+    }
+}
+
+#[async_trait]
+impl Connector for MemoryStore {
+    async fn open(&self, session: &Session) -> Result<StoreHandle, StoreError> {
+        Ok(StoreHandle::of(Arc::new(Connection {
+            space: self.space(&session.namespace, &session.env),
+            origin: session.env.now(),
+            session: session.clone(),
+        })))
+    }
+
+    fn address(&self) -> String {
+        "memory://".into()
+    }
+}
+
+struct Connection {
+    space: Arc<Mutex<Space>>,
+    origin: Moment,
+    session: Session,
+}
+
+/// Wall time of a simulation's start: 2025-01-01 00:00 UTC.
+const SIMULATED_START_US: u64 = 1_735_689_600_000_000;
+/// Every so many calls the spent records are collected.
+const COLLECT_EVERY: u64 = 1024;
+
+impl Connection {
+    fn space(&self) -> MutexGuard<'_, Space> {
+        self.space.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The store's time. It is this process's, which for a store in this process is the store's own.
+    fn now(&self) -> Now {
+        let lease_us = self.session.env.now().as_nanos() / 1000;
+        let wall_us = if self.session.env.is_simulated() {
+            SIMULATED_START_US + lease_us
+        } else {
+            wall_clock_us()
+        };
+        Now {
+            lease_us,
+            wall_us,
+            epoch: 0,
+        }
+    }
+}
+
+// The memory store is the store: its wall clock is this process's.
+#[allow(clippy::disallowed_methods)]
+fn wall_clock_us() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "MemoryStore({}, {:?})",
+            self.session.namespace, self.origin
+        )
+    }
+}
+
+#[async_trait]
+impl Leases for Connection {
+    async fn execute(&self, calls: &[LeaseCall]) -> Result<Stamped<Vec<Reply>>, StoreError> {
+        let mut space = self.space();
+        let now = self.now();
+        let mut replies = Vec::with_capacity(calls.len());
+        for call in calls {
+            let record = space.records.remove(&call.name);
+            let outcome = protocol::apply(record, &call.op, now);
+            if let Some(record) = outcome.record {
+                space.records.insert(call.name.clone(), record);
+            }
+            for rid in outcome.granted {
+                for listener in space.listeners.get(&rid.node).into_iter().flatten() {
+                    // A client that went away needs no push.
+                    drop(listener.send(Event::Granted(rid)));
+                }
+            }
+            replies.push(outcome.reply);
+        }
+        space.calls += 1;
+        if space.calls % COLLECT_EVERY == 0 {
+            space.collect(now);
+        }
+        drop(space);
+        Ok(Stamped {
+            now,
+            value: replies,
+        })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(
+            Safety::BestEffort,
+            ClockSource::Monotonic,
+            Duration::from_millis(20),
+        )
+        .in_process()
+    }
+}
+
+impl Space {
+    fn collect(&mut self, now: Now) {
+        // Not `apply`: collecting must not hand over, since nobody would be told.
+        (self.records).retain(|_, r| r.keep_for_us(now) > 0 || r.last >= now.wall_us);
+        self.registers.retain(|_, r| r.expires_us > now.wall_us);
+    }
+}
+
+#[async_trait]
+impl Registers for Connection {
+    async fn read(
+        &self,
+        names: &[ResourceName],
+    ) -> Result<Stamped<Vec<Option<Register>>>, StoreError> {
+        let (space, now) = (self.space(), self.now());
+        let live = |name| (space.registers.get(name)).filter(|r| r.expires_us > now.wall_us);
+        let value = names.iter().map(|name| live(name).cloned()).collect();
+        Ok(Stamped { now, value })
+    }
+
+    async fn write(
+        &self,
+        name: &ResourceName,
+        write: &RegisterWrite,
+    ) -> Result<Stamped<RegisterReply>, StoreError> {
+        let (mut space, now) = (self.space(), self.now());
+        let stored = space.registers.get(name).cloned();
+        let (value, register) = protocol::write(stored, write, now);
+        if let Some(register) = register {
+            space.registers.insert(name.clone(), register);
+        }
+        Ok(Stamped { now, value })
+    }
+}
+
+#[async_trait]
+impl Members for Connection {
+    async fn beat(&self, beat: &Beat) -> Result<Stamped<Membership>, StoreError> {
+        let (mut space, now) = (self.space(), self.now());
+        space.members.retain(|_, (_, until)| *until > now.lease_us);
+        let until = now.lease_us + beat.ttl_us;
+        space.members.insert(beat.node, (beat.clone(), until));
+        let members = (space.members.values())
+            .map(|(beat, _)| Member {
+                node: beat.node,
+                label: beat.label.clone(),
+                meta: beat.meta.clone(),
+            })
+            .collect();
+        let value = Membership {
+            incarnation: space.incarnation.clone(),
+            members,
+        };
+        Ok(Stamped { now, value })
+    }
+
+    async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
+        let mut space = self.space();
+        space.members.remove(&node);
+        space.listeners.remove(&node);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Events for Connection {
+    async fn listen(&self, _bucket: Bucket) -> Result<(), StoreError> {
+        let mut space = self.space();
+        let listeners = space.listeners.entry(self.session.node).or_default();
+        listeners.retain(|listener| !listener.is_closed());
+        if !(listeners.iter()).any(|l| l.same_channel(&self.session.events)) {
+            listeners.push(self.session.events.clone());
+        }
+        Ok(())
+    }
+}

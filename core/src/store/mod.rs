@@ -1,0 +1,19 @@
+//! The store contracts: what a backend implements, and what it may promise.
+//!
+//! Traits here are small and object safe; the pleasant forms are on the client. A store's crate implements them and
+//! passes the conformance suite (`store::conformance`, feature `test-util`).
+
+mod capabilities;
+#[cfg(feature = "test-util")]
+pub mod conformance;
+mod contract;
+mod error;
+mod memory;
+
+pub use capabilities::{Capabilities, ClockSource, Safety};
+pub use contract::{
+    Beat, Connector, Event, EventSender, Events, LeaseCall, Leases, Member, Members, Membership,
+    Registers, Session, Stamped, StoreHandle,
+};
+pub use error::{StoreError, StoreErrorKind};
+pub use memory::MemoryStore;
