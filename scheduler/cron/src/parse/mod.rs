@@ -1,0 +1,140 @@
+//! From text to [`Sets`]: the fields of an expression and how they go together.
+
+mod alias;
+mod never;
+mod range;
+mod value;
+mod values;
+
+use std::ops::Range;
+
+use crate::error::{Fault, ParseErrorKind};
+use crate::field::Field;
+use crate::sets::{Days, Sets, Values, full};
+use values::{FieldValues, parse_field};
+
+const SEVEN: [Field; 7] = [
+    Field::Second,
+    Field::Minute,
+    Field::Hour,
+    Field::DayOfMonth,
+    Field::Month,
+    Field::DayOfWeek,
+    Field::Year,
+];
+
+/// A part of the expression and where it starts, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Part<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Part<'a> {
+    fn span(self) -> Range<usize> {
+        self.at..self.at + self.text.len()
+    }
+
+    /// Splits at the first `separator`.
+    fn split_once(self, separator: char) -> Option<(Self, Self)> {
+        let (left, right) = self.text.split_once(separator)?;
+        let right_at = self.at + left.len() + separator.len_utf8();
+        let left = Part {
+            text: left,
+            at: self.at,
+        };
+        Some((
+            left,
+            Part {
+                text: right,
+                at: right_at,
+            },
+        ))
+    }
+
+    fn split(self, separator: impl Fn(char) -> bool + 'a) -> impl Iterator<Item = Part<'a>> {
+        self.text.split(separator).map(move |text| Part {
+            text,
+            // Both slices are of one string, so this is where the inner one starts.
+            at: self.at + (text.as_ptr() as usize - self.text.as_ptr() as usize),
+        })
+    }
+}
+
+/// Parses an expression of five, six or seven fields, or one of the `@` names.
+pub(crate) fn parse(expression: &str) -> Result<Sets, Fault> {
+    let words: Vec<Part<'_>> = Part {
+        text: expression,
+        at: 0,
+    }
+    .split(char::is_whitespace)
+    .filter(|word| !word.text.is_empty())
+    .collect();
+
+    match words.as_slice() {
+        [] => Err(Fault {
+            kind: ParseErrorKind::Empty,
+            field: None,
+            span: 0..0,
+            message: "the expression is empty: write five fields, as in `0 3 * * *`".to_owned(),
+        }),
+        [name] if name.text.starts_with('@') => parse_fields(&alias::fields(*name)?),
+        _ => parse_fields(&words),
+    }
+}
+
+fn parse_fields(words: &[Part<'_>]) -> Result<Sets, Fault> {
+    let layout = match words.len() {
+        5 => &SEVEN[1..6],
+        6 => &SEVEN[..6],
+        7 => &SEVEN[..],
+        found => return Err(wrong_count(words, found)),
+    };
+
+    let mut seconds = Values::from([0]);
+    let mut minutes = Values::new();
+    let mut hours = Values::new();
+    let mut of_month = FieldValues::default();
+    let mut months = Values::new();
+    let mut of_week = FieldValues::default();
+    let mut years = None;
+    for (field, word) in layout.iter().zip(words) {
+        let parsed = parse_field(*field, *word)?;
+        match field {
+            Field::Second => seconds = parsed.values,
+            Field::Minute => minutes = parsed.values,
+            Field::Hour => hours = parsed.values,
+            Field::DayOfMonth => of_month = parsed,
+            Field::Month => months = parsed.values,
+            Field::DayOfWeek => of_week = parsed,
+            Field::Year => years = Some(parsed.values).filter(|years| *years != full(Field::Year)),
+        }
+    }
+    let both_restricted = !of_month.starred && !of_week.starred;
+    let sets = Sets {
+        seconds,
+        minutes,
+        hours,
+        months,
+        days: Days::new(of_month.values, of_week.values, both_restricted),
+        years,
+    };
+    never::refuse_impossible_dates(&sets, layout, words)?;
+    Ok(sets)
+}
+
+fn wrong_count(words: &[Part<'_>], found: usize) -> Fault {
+    // Too many: point at those behind the seventh. Too few: at all of them.
+    let start = words.get(7).or(words.first()).map_or(0, |word| word.at);
+    let end = words.last().map_or(0, |word| word.span().end);
+    let plural = if found == 1 { "" } else { "s" };
+    Fault {
+        kind: ParseErrorKind::FieldCount,
+        field: None,
+        span: start..end,
+        message: format!(
+            "found {found} field{plural}, expected five (minute, hour, day of month, month, day of week), \
+             six (seconds before them) or seven (seconds before, years after)"
+        ),
+    }
+}

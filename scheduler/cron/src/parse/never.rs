@@ -1,0 +1,66 @@
+//! Expressions that are well formed and still match no date.
+
+use super::Part;
+use crate::civil::{longest_month, year_has_match};
+use crate::error::{Fault, ParseErrorKind};
+use crate::field::Field;
+use crate::sets::{Days, Sets};
+
+/// Refuses `0 0 30 2 *`, and February 29 in years that have none. Years that are over are fine: they did match.
+pub(super) fn refuse_impossible_dates(
+    sets: &Sets,
+    layout: &[Field],
+    words: &[Part<'_>],
+) -> Result<(), Fault> {
+    if day_in_month_exists(sets) && some_year_matches(sets) {
+        return Ok(());
+    }
+    let word = |wanted: Field| {
+        let place = layout.iter().position(|field| *field == wanted);
+        place.and_then(|place| words.get(place)).copied()
+    };
+    let (Some(day), Some(month)) = (word(Field::DayOfMonth), word(Field::Month)) else {
+        // Every layout has both fields; without them there is nothing to point at.
+        return Ok(());
+    };
+    Err(match word(Field::Year) {
+        Some(year) if day_in_month_exists(sets) => Fault {
+            kind: ParseErrorKind::NeverMatches,
+            field: Some(Field::Year),
+            span: day.at..year.span().end,
+            message: format!(
+                "the expression never matches: no date in year `{}` has this day and month",
+                year.text
+            ),
+        },
+        _ => Fault {
+            kind: ParseErrorKind::NeverMatches,
+            field: Some(Field::DayOfMonth),
+            span: day.at..month.span().end,
+            message: format!(
+                "the expression never matches: day of month `{}` does not exist in month `{}`",
+                day.text, month.text
+            ),
+        },
+    })
+}
+
+fn day_in_month_exists(sets: &Sets) -> bool {
+    match &sets.days {
+        // Each month has every weekday.
+        Days::Either { .. } => true,
+        Days::Both { of_month, .. } => sets.months.iter().any(|month| {
+            of_month
+                .first()
+                .is_some_and(|day| *day <= longest_month(*month))
+        }),
+    }
+}
+
+fn some_year_matches(sets: &Sets) -> bool {
+    match &sets.years {
+        // Over 400 years every date falls on every weekday, February 29 too.
+        None => true,
+        Some(years) => years.iter().any(|year| year_has_match(sets, *year)),
+    }
+}
