@@ -1,0 +1,178 @@
+//! The command line: which commands there are and how they are told apart.
+
+use std::env;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use crate::{check, dependencies, rust_versions, test};
+
+struct Task {
+    name: &'static str,
+    about: &'static str,
+    /// Whether it takes what follows a `--`.
+    passes_on: bool,
+    run: fn(&[String]) -> anyhow::Result<ExitCode>,
+}
+
+const TASKS: [Task; 4] = [
+    Task {
+        name: "test",
+        about: "install what the tests need (redis-server), then run every test of every crate;\n\
+                what follows `--` goes to cargo test: `cargo xtask test -- -p leasehold-core lease`",
+        passes_on: true,
+        run: test::run,
+    },
+    Task {
+        name: "check",
+        about: "all that is verified without running tests:\n\
+                rustfmt, clippy, rustdoc, rust-versions and dependencies",
+        passes_on: false,
+        run: |_| check::run(),
+    },
+    Task {
+        name: "rust-versions",
+        about: "fail if a crate declares an older Rust than its dependencies need",
+        passes_on: false,
+        run: |_| rust_versions::run(),
+    },
+    Task {
+        name: "dependencies",
+        about: "count what users download; fail above the budget,\n\
+                or if the base features pull in TLS, SQL or a web server",
+        passes_on: false,
+        run: |_| dependencies::run(),
+    },
+];
+
+pub(crate) fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let outcome = match parse(&args) {
+        Ok(Request::Help) => {
+            print!("{}", help());
+            return ExitCode::SUCCESS;
+        }
+        Ok(Request::Run(task, passed)) => (task.run)(passed),
+        Err(wrong) => {
+            eprintln!("error: {wrong}");
+            return ExitCode::from(2);
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+enum Request<'a> {
+    Help,
+    Run(&'static Task, &'a [String]),
+}
+
+fn parse(args: &[String]) -> Result<Request<'_>, String> {
+    let Some((name, rest)) = args.split_first() else {
+        return Ok(Request::Help);
+    };
+    // What follows `--` is not ours: `-- --help` asks cargo test for its help.
+    if args
+        .iter()
+        .take_while(|arg| *arg != "--")
+        .any(|arg| is_help(arg))
+    {
+        return Ok(Request::Help);
+    }
+    let Some(task) = TASKS.iter().find(|task| task.name == name) else {
+        let kind = if name.starts_with('-') {
+            "flag"
+        } else {
+            "command"
+        };
+        let known: Vec<_> = TASKS.iter().map(|task| task.name).collect();
+        return Err(format!(
+            "unknown {kind} `{name}`; the commands are: {}",
+            known.join(", ")
+        ));
+    };
+    match rest {
+        [] => Ok(Request::Run(task, rest)),
+        [dashes, passed @ ..] if task.passes_on && dashes == "--" => Ok(Request::Run(task, passed)),
+        [extra, ..] if task.passes_on => Err(format!(
+            "unknown argument `{extra}`; `cargo xtask {name}` takes arguments of cargo {name} after `--`"
+        )),
+        [extra, ..] => Err(format!(
+            "unknown argument `{extra}`; `cargo xtask {name}` takes none"
+        )),
+    }
+}
+
+fn is_help(arg: &str) -> bool {
+    matches!(arg, "-h" | "--help" | "help")
+}
+
+fn help() -> String {
+    let width = TASKS
+        .iter()
+        .map(|task| task.name.len())
+        .max()
+        .unwrap_or_default();
+    let mut text = String::from("Usage: cargo xtask <command>\n\nCommands:\n");
+    for task in &TASKS {
+        let indent = format!("\n{:width$}", "", width = width + 4);
+        let about = task.about.replace('\n', &indent);
+        writeln!(text, "  {:width$}  {about}", task.name).expect("a String takes text");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> String {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        match parse(&args) {
+            Ok(Request::Help) => "help".into(),
+            Ok(Request::Run(task, passed)) => format!("{} {passed:?}", task.name),
+            Err(wrong) => wrong,
+        }
+    }
+
+    #[test]
+    fn help_is_what_no_arguments_and_its_flags_give() {
+        for line in ["", "--help", "-h", "help", "test --help", "check -h"] {
+            assert_eq!(parsed(line), "help", "{line}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_dashes_is_passed_on_as_it_is() {
+        assert_eq!(parsed("test"), "test []");
+        assert_eq!(parsed("test --"), "test []");
+        assert_eq!(
+            parsed("test -- -p x -- --help"),
+            r#"test ["-p", "x", "--", "--help"]"#
+        );
+    }
+
+    #[test]
+    fn what_is_unknown_is_named_with_what_is_known() {
+        assert_eq!(
+            parsed("tset"),
+            "unknown command `tset`; the commands are: test, check, rust-versions, dependencies"
+        );
+        assert!(parsed("--quiet test").starts_with("unknown flag `--quiet`"));
+        assert!(parsed("test --release").contains("after `--`"));
+        assert!(parsed("check --fix").contains("takes none"));
+    }
+
+    #[test]
+    fn every_command_is_in_the_help() {
+        let help = help();
+        for task in &TASKS {
+            assert!(
+                help.contains(&format!("\n  {} ", task.name)),
+                "{}",
+                task.name
+            );
+        }
+    }
+}
