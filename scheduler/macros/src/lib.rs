@@ -1,1 +1,62 @@
-//! Placeholder.
+//! The macros of `leasehold-scheduler`, which re-exports them: [`macro@singleton_job`] and [`jobs!`](macro@jobs).
+#![forbid(unsafe_code)]
+
+mod args;
+mod expand;
+mod function;
+mod jobs;
+mod root;
+
+use proc_macro::TokenStream;
+
+/// Turns an async function into a job that runs on one replica at a time.
+///
+/// ```ignore
+/// use leasehold_scheduler::{JobContext, State, jobs, singleton_job};
+///
+/// /// Every weekday at half past two in the morning, UTC.
+/// #[singleton_job("30 2 * * MON-FRI")]
+/// async fn send_reminders(mailer: State<Mailer>) -> Result<(), MailError> {
+///     mailer.send_all().await
+/// }
+///
+/// /// Every two seconds, under a name that survives a move to another module.
+/// #[singleton_job("*/2 * * * * *", name = "outbox")]
+/// async fn publish(ctx: JobContext) {}
+///
+/// let jobs = jobs![send_reminders, publish];
+/// ```
+///
+/// # Arguments
+///
+/// 1. The cron expression, a string literal. It is checked when the crate is compiled; an error repeats the expression
+///    with carets under what is wrong. `leasehold-cron` describes the syntax.
+/// 2. `name = "..."`, optional: what the job is called in the store. Every replica has to use the same name, so give one
+///    before the function is renamed or moved. At most 512 bytes, not empty, no control characters. Without it the name
+///    is the path of the function, as in `shop::mail::send_reminders`.
+///
+/// # The function
+///
+/// An `async fn` without `self`, generics or `unsafe`. Each argument is of a type that implements `FromRun`:
+/// `JobContext`, or `State<T>`, which the scheduler demands when it is built and not when the job runs. It returns `()`
+/// or a `Result<(), E>` whose error converts into a boxed one.
+///
+/// The function itself stays as it is and can be called like any other. A type of the same name and visibility stands
+/// beside it, and [`jobs!`](macro@jobs) finds the job through it: importing the function imports the job.
+#[proc_macro_attribute]
+pub fn singleton_job(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::singleton_job(args.into(), &item.into(), root::find).into()
+}
+
+/// Lists jobs by the paths of their functions, as a `Vec<Job>`.
+///
+/// A job that nobody lists does not run: nothing is registered behind the scenes, so nothing can get lost when a crate
+/// is linked. The compiler warns that its function is never used, unless it is `pub`.
+///
+/// ```ignore
+/// let all = leasehold_scheduler::jobs![mail::send_reminders, outbox::publish];
+/// ```
+#[proc_macro]
+pub fn jobs(paths: TokenStream) -> TokenStream {
+    jobs::jobs(paths.into(), root::find).into()
+}
