@@ -1,0 +1,6 @@
+use leasehold_scheduler::singleton_job;
+
+#[singleton_job("@daily")]
+async fn tick(_limit: u32) {}
+
+fn main() {}

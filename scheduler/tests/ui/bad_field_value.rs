@@ -1,0 +1,9 @@
+use leasehold_scheduler::singleton_job;
+
+#[singleton_job("61 * * * *")]
+async fn tick() {}
+
+fn main() {
+    // No second error here.
+    let _ = leasehold_scheduler::jobs![tick];
+}

@@ -1,0 +1,14 @@
+use leasehold_scheduler::singleton_job;
+
+const DAILY: &str = "@daily";
+
+#[singleton_job]
+async fn nothing() {}
+
+#[singleton_job(name = "report")]
+async fn only_a_name() {}
+
+#[singleton_job(DAILY)]
+async fn not_a_literal() {}
+
+fn main() {}

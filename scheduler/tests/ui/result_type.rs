@@ -1,0 +1,8 @@
+use leasehold_scheduler::singleton_job;
+
+#[singleton_job("@daily")]
+async fn tick() -> u32 {
+    7
+}
+
+fn main() {}
