@@ -256,6 +256,18 @@ impl Background {
     {
         self.runtime.spawn(future)
     }
+
+    /// Lets `tasks` end by themselves, and then ends the thread.
+    pub fn finish(self, tasks: Vec<JoinHandle<()>>) -> JoinHandle<()> {
+        let runtime = self.runtime.clone();
+        runtime.spawn(async move {
+            for task in tasks {
+                // It ended, one way or another.
+                drop(task.await);
+            }
+            drop(self);
+        })
+    }
 }
 
 #[cfg(test)]

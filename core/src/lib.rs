@@ -1,12 +1,22 @@
 //! The core of [leasehold](https://docs.rs/leasehold): the lease protocol, the store contracts, the client and the lock
 //! primitives. Users depend on `leasehold`, which re-exports all of it.
 
+mod client;
 pub mod env;
+mod error;
 mod fence;
+mod lock;
+mod metrics;
 pub mod name;
 pub mod protocol;
+mod register;
 pub mod store;
 
+pub use client::{Builder, Coordinator};
 pub use env::{Env, Moment};
+pub use error::{Busy, Error, Lost, LostCause, TtlError};
 pub use fence::Fence;
+pub use lock::{Election, Leader, Leadership, Lease, MutexGuard, Mutexes};
 pub use name::{Class, NameError, Namespace, ResourceName};
+pub use protocol::{Expect, NodeId, Register, RegisterReply};
+pub use register::{Put, RegisterHandle};

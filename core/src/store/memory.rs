@@ -13,9 +13,7 @@ use super::{
 };
 use crate::env::{Env, Moment};
 use crate::name::{Bucket, Namespace, ResourceName};
-use crate::protocol::{
-    self, NodeId, Now, Op, Record, Register, RegisterReply, RegisterWrite, Reply,
-};
+use crate::protocol::{self, NodeId, Now, Record, Register, RegisterReply, RegisterWrite, Reply};
 
 /// A store in this process's memory. Clones share it.
 ///

@@ -1,0 +1,388 @@
+//! Acquire and release, with their three outcomes: yes, no, unknown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::micros;
+use super::held::{Grant, Held, Term};
+use super::inbox::Mailbox;
+use super::{Cleanup, Core, Inner};
+use crate::env::Moment;
+use crate::error::{Busy, Error};
+use crate::fence::Fence;
+use crate::metrics;
+use crate::name::ResourceName;
+use crate::protocol::{Acquire, CLOSED_SLACK_US, Op, Release, Reply, Rid, Was};
+use crate::store::{LeaseCall, StoreErrorKind};
+
+/// How long between two attempts when the store does not answer.
+const RETRY: Duration = Duration::from_millis(50);
+/// How long a caller whose wait is over may be kept to learn who has it.
+const FAREWELL: Duration = Duration::from_millis(250);
+
+/// What a caller wants to hold.
+pub(crate) struct Ask {
+    pub(crate) name: ResourceName,
+    pub(crate) ttl: Duration,
+    /// `None`: don't stand in the queue.
+    pub(crate) wait: Option<Duration>,
+    pub(crate) max_hold: Option<Duration>,
+    pub(crate) label: String,
+}
+
+/// One acquire's request: dropped before it is settled, it leaves what it may have left to the cleaner.
+struct Attempt<'a> {
+    core: &'a Core,
+    ask: &'a Ask,
+    rid: Rid,
+    not_after_us: u64,
+    sent: u32,
+    answered: u32,
+    settled: bool,
+}
+
+/// Acquires.
+///
+/// # Cancel safety
+/// Dropped at any await, nothing stays held and nothing queued: the cleaner ends what was sent.
+pub(crate) async fn acquire(inner: &Arc<Inner>, ask: Ask) -> Result<Arc<Held>, Error> {
+    let core = &inner.core;
+    let started = core.env.now();
+    let result = try_acquire(inner, &ask, started).await;
+    let outcome = match &result {
+        Ok(_) => "acquired",
+        Err(Error::Busy(_)) => "busy",
+        Err(Error::Unavailable { .. }) => "unavailable",
+        Err(_) => "refused",
+    };
+    metrics::acquired(ask.name.class(), outcome, core.env.now().since(started));
+    result
+}
+
+async fn try_acquire(inner: &Arc<Inner>, ask: &Ask, started: Moment) -> Result<Arc<Held>, Error> {
+    let core = &*inner.core;
+    if core.stop.is_cancelled() {
+        return Err(Error::ShutDown);
+    }
+    core.check_ttl(ask.ttl, inner.store.leases.capabilities().min_ttl)?;
+    let patience = ask.wait.unwrap_or_default() + core.request_timeout;
+    let mut attempt = Attempt {
+        core,
+        ask,
+        rid: core.next_rid(),
+        not_after_us: core.not_after_us(patience),
+        sent: 0,
+        answered: 0,
+        settled: false,
+    };
+    let deadline = started + ask.wait.unwrap_or(core.request_timeout);
+    let mailbox = core.inbox.register(attempt.rid);
+    loop {
+        // Pushes must be on before the first enqueue; a free resource costs no subscription.
+        let bucket = ask.name.bucket();
+        let enqueue = ask.wait.is_some() && core.is_listening(bucket);
+        let reply = attempt.send(inner, enqueue).await;
+        let now = core.env.now();
+        match reply {
+            Ok((Reply::Granted { .. }, term)) if term.is_over(core, ask.ttl) => {
+                // Answered too late to be of use. It is ended, and asked for anew while there is time.
+                attempt.abandon();
+                if now >= deadline {
+                    return Err(attempt.out_of_time());
+                }
+                attempt.restart();
+            }
+            Ok((
+                Reply::Granted {
+                    first,
+                    end,
+                    claimed,
+                    ..
+                },
+                term,
+            )) => {
+                core.saw(end);
+                return Ok(attempt.settle(inner, Fence::new(first), claimed, &term));
+            }
+            Ok((Reply::Queued { check_in_us, .. }, _)) => {
+                let check = now + Duration::from_micros(check_in_us);
+                wait_for_push(core, &mailbox, check.min(deadline)).await;
+                if core.env.now() >= deadline {
+                    return Err(attempt.give_up(inner).await);
+                }
+            }
+            Ok((
+                Reply::Busy {
+                    holder,
+                    held_us,
+                    remaining_us,
+                },
+                _,
+            )) => {
+                if ask.wait.is_none() || now >= deadline {
+                    attempt.forget();
+                    return Err(Busy::new(ask.name.clone(), holder, held_us, remaining_us).into());
+                }
+                let listen = core.listen(&inner.store, bucket).await;
+                listen.map_err(|error| Error::from_store(&ask.name, error))?;
+            }
+            // Its time is over at the store, or it was ended: it cannot be granted any more.
+            Ok(_) => return Err(attempt.out_of_time()),
+            Err(error) if error.kind() != StoreErrorKind::Unknown => {
+                return Err(Error::from_store(&ask.name, error));
+            }
+            Err(error) => {
+                let next = now + core.env.jittered(RETRY);
+                if next >= deadline {
+                    return Err(Error::from_store(&ask.name, error));
+                }
+                // Unknown: the same request again, so that whatever the first one did stays the only thing done.
+                core.env.sleep_until(next).await;
+            }
+        }
+    }
+}
+
+async fn wait_for_push(core: &Core, mailbox: &Mailbox, until: Moment) {
+    tokio::select! {
+        biased;
+        () = mailbox.pushed() => {}
+        () = core.env.sleep_until(until) => {}
+    }
+}
+
+impl Term {
+    /// Whether nothing beyond the margin is left of it.
+    fn is_over(&self, core: &Core, ttl: Duration) -> bool {
+        let deadline = self.sent + Duration::from_micros(self.remaining_us);
+        core.env.now() >= deadline.minus(super::drift_margin(ttl))
+    }
+}
+
+impl Attempt<'_> {
+    async fn send(
+        &mut self,
+        inner: &Inner,
+        wait: bool,
+    ) -> Result<(Reply, Term), crate::store::StoreError> {
+        let op = Op::Acquire(Acquire {
+            rid: self.rid,
+            not_after_us: self.not_after_us,
+            weight: 1,
+            ttl_us: micros(self.ask.ttl),
+            wait,
+            want: 1,
+            seen: self.core.seen(),
+            label: self.ask.label.clone(),
+        });
+        let call = LeaseCall {
+            name: self.ask.name.clone(),
+            op,
+        };
+        self.sent += 1;
+        let within = self.core.request_timeout;
+        let answer = self.core.send(&inner.store, &[call], within).await?;
+        self.answered += 1;
+        let store_us = answer.replies.now.lease_us;
+        // One call, one reply: the contract.
+        let reply = answer.replies.value.into_iter().next();
+        let reply = reply.unwrap_or(Reply::Stale);
+        let remaining_us = match &reply {
+            Reply::Granted { remaining_us, .. } => *remaining_us,
+            _ => 0,
+        };
+        Ok((
+            reply,
+            Term {
+                sent: answer.sent,
+                store_us,
+                remaining_us,
+            },
+        ))
+    }
+
+    /// Until when a late copy of this acquire must be refused; 0 if none can be under way.
+    fn close_until_us(&self) -> u64 {
+        if self.sent == 1 && self.answered == 1 {
+            0
+        } else {
+            self.not_after_us + CLOSED_SLACK_US
+        }
+    }
+
+    fn cleanup(&self) -> Cleanup {
+        Cleanup {
+            name: self.ask.name.clone(),
+            rid: self.rid,
+            used: 0,
+            close_until_us: self.close_until_us(),
+            give_up: self.core.env.now()
+                + self.ask.wait.unwrap_or_default()
+                + self.core.request_timeout
+                + self.ask.ttl,
+        }
+    }
+
+    fn settle(mut self, inner: &Inner, fence: Fence, claimed: bool, term: &Term) -> Arc<Held> {
+        self.settled = true;
+        let hold_until = match self.ask.max_hold {
+            Some(hold) => term.sent + hold,
+            None => Moment::NEVER,
+        };
+        let grant = Grant {
+            name: self.ask.name.clone(),
+            rid: self.rid,
+            fence,
+            ttl: self.ask.ttl,
+            close_until_us: self.close_until_us(),
+            hold_until,
+            incarnation: self.core.incarnation(),
+            unclaimed: !claimed,
+        };
+        let held = Held::new(self.core.env.clone(), grant, term);
+        // The renewer is gone only after a shutdown; then the lease simply ends with its TTL, loudly.
+        drop(inner.core.renewals.send(Arc::clone(&held)));
+        held
+    }
+
+    /// The store holds nothing of this request: every copy was answered, the last one with "busy".
+    fn forget(&mut self) {
+        self.settled = self.sent == self.answered;
+    }
+
+    fn abandon(&self) {
+        drop(self.core.cleanups.send(self.cleanup()));
+    }
+
+    fn restart(&mut self) {
+        let patience = self.ask.wait.unwrap_or_default() + self.core.request_timeout;
+        self.rid = self.core.next_rid();
+        self.not_after_us = self.core.not_after_us(patience);
+        (self.sent, self.answered) = (0, 0);
+    }
+
+    fn out_of_time(&self) -> Error {
+        Busy::new(self.ask.name.clone(), String::new(), 0, 0).into()
+    }
+
+    /// Leaves the queue and learns who was in the way, in one request.
+    async fn give_up(mut self, inner: &Inner) -> Error {
+        let call = |op| LeaseCall {
+            name: self.ask.name.clone(),
+            op,
+        };
+        let calls = [
+            call(Op::Release(Release {
+                rid: self.rid,
+                not_after_us: self.core.not_after_us(FAREWELL),
+                used: 0,
+                close_until_us: self.close_until_us(),
+            })),
+            call(Op::Inspect),
+        ];
+        match self.core.send(&inner.store, &calls, FAREWELL).await {
+            Ok(answer) => {
+                let mut replies = answer.replies.value.into_iter();
+                if matches!(replies.next(), Some(Reply::Released { .. })) {
+                    self.settled = true;
+                }
+                let now = answer.replies.now.lease_us;
+                let Some(Reply::Inspected(Some(record))) = replies.next() else {
+                    return self.out_of_time();
+                };
+                let Some(holder) = record.entries.into_iter().find(|e| e.holds()) else {
+                    return self.out_of_time();
+                };
+                let held_us = now.saturating_sub(holder.granted_us);
+                let remaining_us = holder.expires_us.saturating_sub(now);
+                Busy::new(self.ask.name.clone(), holder.label, held_us, remaining_us).into()
+            }
+            Err(_) => self.out_of_time(),
+        }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.settled && self.sent > 0 {
+            self.abandon();
+        }
+    }
+}
+
+/// Ends a hold, and tells whether it was still held.
+///
+/// Unknown answers are sent again within the request timeout; after that the cleaner goes on.
+pub(crate) async fn release(inner: &Inner, held: &Held) -> Result<(), Error> {
+    let core = &*inner.core;
+    let lost = held.check();
+    held.end();
+    let mut cleanup = Unreleased {
+        core,
+        held,
+        settled: false,
+    };
+    let deadline = core.env.now() + core.request_timeout;
+    let mut first = true;
+    loop {
+        let call = LeaseCall {
+            name: held.name.clone(),
+            op: Op::Release(Release {
+                rid: held.rid,
+                not_after_us: core.not_after_us(core.request_timeout),
+                used: held.fence.get(),
+                close_until_us: held.close_until_us,
+            }),
+        };
+        let left = deadline.since(core.env.now());
+        let error = match core.send(&inner.store, &[call], left).await {
+            Ok(answer) => match answer.replies.value.first() {
+                Some(Reply::Released { was: Was::Held }) => {
+                    cleanup.settled = true;
+                    return Ok(lost?);
+                }
+                Some(Reply::Released { .. }) => {
+                    cleanup.settled = true;
+                    lost?;
+                    // An earlier copy of this release may be what ended it; that shows only while nothing else could.
+                    let ours = answer.replies.now.lease_us < held.expires_us()
+                        && held.incarnation == core.incarnation();
+                    return match (first, ours) {
+                        (false, true) => Ok(()),
+                        (false, false) => Err(Error::from_store(
+                            &held.name,
+                            crate::store::StoreError::unknown(
+                                "release",
+                                "it was sent twice and the lease is gone: whether it was held to the end is unknown",
+                            ),
+                        )),
+                        (true, _) => Err(held.lost_error(crate::error::LostCause::Deleted).into()),
+                    };
+                }
+                _ => crate::store::StoreError::unknown("release", "the store's clock moved on"),
+            },
+            Err(error) => error,
+        };
+        first = false;
+        let next = core.env.now() + core.env.jittered(RETRY);
+        if next >= deadline || error.kind() != StoreErrorKind::Unknown {
+            return Err(Error::from_store(&held.name, error));
+        }
+        core.env.sleep_until(next).await;
+    }
+}
+
+/// Hands a release that was not acknowledged to the cleaner, also when its future is dropped.
+struct Unreleased<'a> {
+    core: &'a Core,
+    held: &'a Held,
+    settled: bool,
+}
+
+impl Drop for Unreleased<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            drop(self.core.cleanups.send(Cleanup::of(self.core, self.held)));
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Connecting.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::StoreClock;
+use super::coordinator::{Coordinator, Inner};
+use super::{Core, cleaner, inbox::Inbox, membership, renewer};
+use crate::env::Env;
+use crate::error::Error;
+use crate::metrics;
+use crate::name::Namespace;
+use crate::protocol::{LONGEST_TTL_US, NodeId};
+use crate::store::{Connector, Membership, Session, StoreError, StoreHandle};
+
+/// Settings of a client, before it connects. Made by [`Coordinator::builder`].
+#[derive(Debug)]
+#[must_use = "call `connect` to get a Coordinator"]
+pub struct Builder {
+    connector: Arc<dyn Connector>,
+    namespace: String,
+    env: Env,
+    label: Option<String>,
+    longest_ttl: Duration,
+    connect_timeout: Duration,
+    request_timeout: Duration,
+}
+
+impl Builder {
+    pub(super) fn new(connector: Arc<dyn Connector>, namespace: &str) -> Self {
+        Self {
+            connector,
+            namespace: namespace.to_owned(),
+            env: Env::system(),
+            label: None,
+            longest_ttl: Duration::from_micros(LONGEST_TTL_US),
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(2),
+        }
+    }
+
+    /// Who this client is, for people: in `Busy` errors, inspections and the list of members. Default: `host:pid`.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Time, sleep and chance; [`Env::system`] unless a test says otherwise.
+    pub fn env(mut self, env: Env) -> Self {
+        self.env = env;
+        self
+    }
+
+    /// The longest TTL that leases of this namespace may have (default 24 h). All its clients should agree.
+    pub fn longest_ttl(mut self, longest: Duration) -> Self {
+        self.longest_ttl = longest;
+        self
+    }
+
+    /// How long connecting may take in all (default 5 s).
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long one request to the store may take before its outcome counts as unknown (default 2 s).
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// Connects: checks the namespace and the store, starts the background thread and becomes a member.
+    ///
+    /// # Errors
+    /// Within the connect timeout, naming the store's address without its password.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: what was opened is closed again.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn connect(self) -> Result<Coordinator, Error> {
+        metrics::describe();
+        let namespace = Namespace::new(&self.namespace)?;
+        let env = self.env;
+        let node = NodeId::new(env.uuid());
+        let (events_in, events) = mpsc::unbounded_channel();
+        let (renewals, grants) = mpsc::unbounded_channel();
+        let (cleanups, cleanup_requests) = mpsc::unbounded_channel();
+        let session = Session {
+            namespace: namespace.clone(),
+            node,
+            env: env.clone(),
+            events: events_in,
+            connect_timeout: self.connect_timeout,
+            request_timeout: self.request_timeout,
+        };
+        let address = self.connector.address();
+        let core = Arc::new(Core {
+            env: env.clone(),
+            namespace,
+            node,
+            label: self.label.unwrap_or_else(default_label),
+            address: address.clone(),
+            longest_ttl: self.longest_ttl,
+            request_timeout: self.request_timeout,
+            clock: StoreClock::default(),
+            inbox: Arc::new(Inbox::default()),
+            renewals,
+            cleanups,
+            membership: watch::Sender::new(Membership::default()),
+            meta: Mutex::new(BTreeMap::new()),
+            meta_changed: Notify::new(),
+            stop: CancellationToken::new(),
+            listening: Mutex::new(BTreeSet::new()),
+            seq: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
+        });
+        let background = env.background()?;
+        let connector = Arc::clone(&self.connector);
+        let open = {
+            let session = session.clone();
+            background.spawn(async move { connector.open(&session).await })
+        };
+        let deadline = env.now() + self.connect_timeout;
+        let connected = async {
+            let store = self.connector.open(&session).await?;
+            // The task ends early only with its runtime, and that lives in `background` here.
+            let behind = open.await.map_err(|_| {
+                StoreError::unknown("connect", "the background thread stopped while connecting")
+            })??;
+            Ok::<_, StoreError>((store, behind))
+        };
+        let refused = |error| Error::from_store("connect", error);
+        let (store, behind): (StoreHandle, StoreHandle) = match env
+            .timeout_at(deadline, connected)
+            .await
+        {
+            Ok(opened) => opened.map_err(refused)?,
+            Err(_) => {
+                let text = format!(
+                    "no connection to {address} within {:?}: is the server there, and reachable from here?",
+                    self.connect_timeout
+                );
+                return Err(refused(StoreError::unknown("connect", text)));
+            }
+        };
+        drop(session);
+        membership::beat(&core, &store).await.map_err(refused)?;
+
+        background.spawn(Arc::clone(&core.inbox).run(events));
+        let renewer = background.spawn(renewer::run(Arc::clone(&core), behind.clone(), grants));
+        let members = background.spawn(membership::run(Arc::clone(&core), behind.clone()));
+        let cleaner = background.spawn(cleaner::run(
+            Arc::clone(&core),
+            behind,
+            cleanup_requests,
+            renewer,
+        ));
+        Ok(Coordinator::new(Inner::new(
+            core,
+            store,
+            background,
+            vec![members, cleaner],
+        )))
+    }
+}
+
+fn default_label() -> String {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    format!("{host}:{}", std::process::id())
+}

@@ -1,0 +1,120 @@
+//! The cleaner: ends, in the background, what a dropped guard or future may have left, until the store says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::{Core, Held};
+use crate::env::Moment;
+use crate::name::{Bucket, ResourceName};
+use crate::protocol::{Op, Release, Reply, Rid};
+use crate::store::{LeaseCall, StoreHandle};
+
+/// Operations a request carries at most.
+pub(super) const BATCH: usize = 128;
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LONGEST_RETRY: Duration = Duration::from_secs(1);
+
+/// A request to end.
+#[derive(Debug, Clone)]
+pub(crate) struct Cleanup {
+    pub(crate) name: ResourceName,
+    pub(crate) rid: Rid,
+    pub(crate) used: u64,
+    pub(crate) close_until_us: u64,
+    /// After this instant the store has forgotten the request by itself.
+    pub(crate) give_up: Moment,
+}
+
+impl Cleanup {
+    /// Of a lease that was held.
+    pub(crate) fn of(core: &Core, held: &Held) -> Self {
+        Self {
+            name: held.name.clone(),
+            rid: held.rid,
+            used: held.fence.get(),
+            close_until_us: held.close_until_us,
+            give_up: core.env.now() + held.ttl + core.request_timeout,
+        }
+    }
+}
+
+/// Runs until the renewer has ended, whose last requests it still serves, and all is clean or given up.
+pub(super) async fn run(
+    core: Arc<Core>,
+    store: StoreHandle,
+    mut requests: mpsc::UnboundedReceiver<Cleanup>,
+    mut renewer: JoinHandle<()>,
+) {
+    let mut flights = JoinSet::new();
+    loop {
+        let mut batch = Vec::new();
+        tokio::select! {
+            biased;
+            received = requests.recv_many(&mut batch, BATCH) => {
+                if received == 0 {
+                    break;
+                }
+            }
+            Some(_) = flights.join_next() => {}
+            _ = &mut renewer, if requests.is_empty() => break,
+        }
+        let mut buckets: BTreeMap<Bucket, Vec<Cleanup>> = BTreeMap::new();
+        for request in batch {
+            let bucket = buckets.entry(request.name.bucket()).or_default();
+            bucket.push(request);
+        }
+        for requests in buckets.into_values() {
+            flights.spawn(clean(Arc::clone(&core), store.clone(), requests));
+        }
+    }
+    // What guards and futures dropped before the stop is still ended, within one request's time.
+    let all = async { while flights.join_next().await.is_some() {} };
+    if core.env.timeout(core.request_timeout, all).await.is_err() {
+        tracing::warn!(
+            "stopped with releases that the store did not acknowledge: they end with their TTL"
+        );
+    }
+}
+
+async fn clean(core: Arc<Core>, store: StoreHandle, mut requests: Vec<Cleanup>) {
+    let mut pause = FIRST_RETRY;
+    loop {
+        // A fresh not_after for each attempt: a release may come late, its acquire may not.
+        let not_after_us = core.not_after_us(core.request_timeout);
+        let calls: Vec<_> = (requests.iter())
+            .map(|request| LeaseCall {
+                name: request.name.clone(),
+                op: Op::Release(Release {
+                    rid: request.rid,
+                    not_after_us,
+                    used: request.used,
+                    close_until_us: request.close_until_us,
+                }),
+            })
+            .collect();
+        match core.send(&store, &calls, core.request_timeout).await {
+            Ok(answer) => {
+                let mut replies = answer.replies.value.into_iter();
+                requests.retain(|_| !matches!(replies.next(), Some(Reply::Released { .. })));
+            }
+            Err(error) => tracing::debug!(%error, "a release waits for the store"),
+        }
+        let now = core.env.now();
+        requests.retain(|request| {
+            if request.give_up > now {
+                return true;
+            }
+            tracing::debug!(name = %request.name, "not released: the store forgets it by itself");
+            false
+        });
+        if requests.is_empty() {
+            return;
+        }
+        core.env.sleep(core.env.jittered(pause)).await;
+        pause = (pause * 2).min(LONGEST_RETRY);
+    }
+}

@@ -1,0 +1,164 @@
+//! The handle that users clone freely.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinHandle;
+
+use super::{Builder, Core};
+use crate::env::{Background, Env};
+use crate::error::Error;
+use crate::lock::{Election, Mutexes};
+use crate::name::{Class, Namespace};
+use crate::protocol::{NodeId, Now};
+use crate::register::RegisterHandle;
+use crate::store::{Capabilities, Connector, Membership, StoreHandle};
+
+/// A client of a store: makes locks, elections and registers. Cheap to clone; one connection and one background thread
+/// for all clones.
+///
+/// When the last clone and the last guard are gone, what was dropped is still released in the background, as long as
+/// the process lives; [`shutdown`](Self::shutdown) waits for it.
+#[derive(Clone)]
+pub struct Coordinator {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) core: Arc<Core>,
+    pub(crate) store: StoreHandle,
+    background: Mutex<(Option<Background>, Vec<JoinHandle<()>>)>,
+}
+
+impl Inner {
+    pub(super) fn new(
+        core: Arc<Core>,
+        store: StoreHandle,
+        background: Background,
+        finishing: Vec<JoinHandle<()>>,
+    ) -> Self {
+        Self {
+            core,
+            store,
+            background: Mutex::new((Some(background), finishing)),
+        }
+    }
+
+    /// The background thread and the tasks that finish their work once the core is stopped; empty the second time.
+    fn take_background(&self) -> (Option<Background>, Vec<JoinHandle<()>>) {
+        let mut background = self
+            .background
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *background)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.core.stop.cancel();
+        if let (Some(background), tasks) = self.take_background() {
+            background.finish(tasks);
+        }
+    }
+}
+
+impl Coordinator {
+    pub(super) fn new(inner: Inner) -> Self {
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Begins a connection to `store`. The namespace is the application's own part of it.
+    pub fn builder(store: impl Connector + 'static, namespace: &str) -> Builder {
+        Builder::new(Arc::new(store), namespace)
+    }
+
+    /// As [`builder`](Self::builder), for a store chosen at run time.
+    pub fn builder_dyn(store: Arc<dyn Connector>, namespace: &str) -> Builder {
+        Builder::new(store, namespace)
+    }
+
+    /// A class of mutexes: carries the settings, and is the metric label. Resources are picked by id:
+    /// `coord.mutexes("invoice")?.lock(7)`.
+    pub fn mutexes(&self, class: &str) -> Result<Mutexes, Error> {
+        Ok(Mutexes::new(Arc::clone(&self.inner), Class::new(class)?))
+    }
+
+    /// An election: who leads, of all nodes that campaign under this name.
+    pub fn election(&self, name: &str) -> Result<Election, Error> {
+        Election::new(Arc::clone(&self.inner), name)
+    }
+
+    /// A register: a small value with a version, which a fence can guard.
+    pub fn register(&self, name: &str) -> Result<RegisterHandle, Error> {
+        let resource = Class::internal("~register").resource(name)?;
+        Ok(RegisterHandle::new(Arc::clone(&self.inner), resource))
+    }
+
+    /// What the store can do, and how safe it is.
+    pub fn capabilities(&self) -> Capabilities {
+        self.inner.store.leases.capabilities()
+    }
+
+    /// The nodes that were live at the last heartbeat (at most 5 s ago while the store answers).
+    pub fn members(&self) -> Membership {
+        self.inner.core.membership.borrow().clone()
+    }
+
+    /// Lets other nodes know `value` under `key`: it stands in [`members`](Self::members) there with the next heartbeat.
+    pub fn announce(&self, key: &str, value: impl Into<String>) {
+        self.inner.core.announce(key, value.into());
+    }
+
+    /// This client.
+    pub fn node(&self) -> NodeId {
+        self.inner.core.node
+    }
+
+    /// Who this client is, for people.
+    pub fn label(&self) -> &str {
+        &self.inner.core.label
+    }
+
+    /// The application's part of the store.
+    pub fn namespace(&self) -> &Namespace {
+        &self.inner.core.namespace
+    }
+
+    /// This client's time, sleep and chance.
+    pub fn env(&self) -> &Env {
+        &self.inner.core.env
+    }
+
+    /// The store's time now, as well as this client can tell: the last one seen and the monotonic time since.
+    pub fn store_now(&self) -> Now {
+        self.inner.core.clock.estimate(&self.inner.core.env)
+    }
+
+    /// Stops: renews nothing more, ends what guards have dropped, leaves the members; guards that are still held are
+    /// lost ([`LostCause::ShutDown`](crate::LostCause::ShutDown)). Returns once the background work is done, within two
+    /// request timeouts.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the stop itself goes on.
+    pub async fn shutdown(&self) {
+        self.inner.core.stop.cancel();
+        if let (Some(background), tasks) = self.inner.take_background() {
+            // Its own task, so that a dropped shutdown still finishes.
+            drop(background.finish(tasks).await);
+        }
+    }
+}
+
+impl fmt::Debug for Coordinator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let core = &self.inner.core;
+        f.debug_struct("Coordinator")
+            .field("store", &core.address)
+            .field("namespace", &core.namespace.as_str())
+            .field("node", &core.node)
+            .finish_non_exhaustive()
+    }
+}

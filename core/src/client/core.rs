@@ -1,0 +1,155 @@
+//! What the callers' side and the background side of a client share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::{StoreClock, micros};
+use super::inbox::Inbox;
+use super::{Cleanup, Held};
+use crate::env::{Env, Moment};
+use crate::error::{Error, TtlError};
+use crate::metrics;
+use crate::name::{Bucket, Namespace};
+use crate::protocol::{NodeId, Reply, Rid};
+use crate::store::{LeaseCall, Membership, Stamped, StoreError, StoreHandle};
+
+/// No request is cared for longer than this; it bounds how long a record can be kept for a waiter.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Shared state. Holds no connection that a caller's runtime does not own, except `store`.
+pub(crate) struct Core {
+    pub(crate) env: Env,
+    pub(crate) namespace: Namespace,
+    pub(crate) node: NodeId,
+    pub(crate) label: String,
+    pub(crate) address: String,
+    pub(crate) longest_ttl: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) clock: StoreClock,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) renewals: mpsc::UnboundedSender<Arc<Held>>,
+    pub(crate) cleanups: mpsc::UnboundedSender<Cleanup>,
+    pub(crate) membership: watch::Sender<Membership>,
+    pub(crate) meta: Mutex<BTreeMap<String, String>>,
+    pub(crate) meta_changed: Notify,
+    /// Cancelled when the last user handle is gone or `shutdown` was called.
+    pub(crate) stop: CancellationToken,
+    pub(super) listening: Mutex<BTreeSet<Bucket>>,
+    pub(super) seq: AtomicU64,
+    pub(super) seen: AtomicU64,
+}
+
+/// Answers, and when they were asked for.
+pub(crate) struct Answer {
+    pub(crate) sent: Moment,
+    pub(crate) replies: Stamped<Vec<Reply>>,
+}
+
+impl Core {
+    pub(crate) fn next_rid(&self) -> Rid {
+        Rid {
+            node: self.node,
+            seq: self.seq.fetch_add(1, Ordering::Relaxed) + 1,
+        }
+    }
+
+    /// The highest fence or store time this client has seen.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn saw(&self, value: u64) {
+        self.seen.fetch_max(value, Ordering::Relaxed);
+    }
+
+    /// A `not_after` that lies `patience` ahead.
+    pub(crate) fn not_after_us(&self, patience: Duration) -> u64 {
+        let patience = patience.min(LONGEST_WAIT);
+        self.clock.estimate(&self.env).lease_us + micros(patience)
+    }
+
+    pub(crate) fn incarnation(&self) -> String {
+        self.membership.borrow().incarnation.clone()
+    }
+
+    /// Sends calls of one bucket under a deadline of ours, and learns the store's time from the answer.
+    ///
+    /// Dropping the future leaves open whether the calls take effect; whoever drops it cleans up.
+    pub(crate) async fn send(
+        &self,
+        store: &StoreHandle,
+        calls: &[LeaseCall],
+        within: Duration,
+    ) -> Result<Answer, StoreError> {
+        let sent = self.env.now();
+        let result = self
+            .request("request", within, store.leases.execute(calls))
+            .await;
+        let replies = result?;
+        self.clock.observe(sent, replies.now);
+        self.saw(replies.now.wall_us);
+        Ok(Answer { sent, replies })
+    }
+
+    /// Runs one request to the store under a deadline of ours.
+    pub(crate) async fn request<T>(
+        &self,
+        operation: &'static str,
+        within: Duration,
+        request: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let sent = self.env.now();
+        let result = match self.env.timeout(within, request).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::unknown(
+                operation,
+                format!("no answer from {} within {within:?}", self.address),
+            )),
+        };
+        let outcome = if result.is_ok() { "ok" } else { "error" };
+        metrics::requested(outcome, self.env.now().since(sent));
+        result
+    }
+
+    /// Pushes for waiters in this bucket come from now on. Returns whether they did before.
+    pub(crate) fn is_listening(&self, bucket: Bucket) -> bool {
+        let listening = self.listening.lock();
+        listening
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&bucket)
+    }
+
+    pub(crate) async fn listen(
+        &self,
+        store: &StoreHandle,
+        bucket: Bucket,
+    ) -> Result<(), StoreError> {
+        let listen = store.events.listen(bucket);
+        self.request("listen", self.request_timeout, listen).await?;
+        let mut listening = self
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        listening.insert(bucket);
+        Ok(())
+    }
+
+    /// Refuses a TTL that leaves nothing beyond the margin, or is longer than the namespace allows.
+    pub(crate) fn check_ttl(&self, ttl: Duration, min_ttl: Duration) -> Result<(), Error> {
+        // Twice the least margin: half of the shortest lease is usable.
+        let shortest = min_ttl.max(Duration::from_millis(20));
+        if ttl < shortest || ttl > self.longest_ttl {
+            return Err(Error::Ttl(TtlError {
+                ttl,
+                shortest,
+                longest: self.longest_ttl,
+            }));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! The errors users meet. `Busy`, `Unavailable` and `Lost` are three different failures and never share a variant.
+
+use std::time::Duration;
+
+use crate::fence::Fence;
+use crate::name::{NameError, ResourceName};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Someone else has it, and the wait is over. The store works.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The store can't say: it was not reached, or did not answer in time. Whether the request took effect is not known
+    /// here; what it may have left is cleaned up in the background.
+    #[error("the store is unavailable ({resource}): {source}")]
+    Unavailable {
+        /// What was asked for.
+        resource: String,
+        /// What the store's connection met.
+        source: StoreError,
+    },
+    /// You had it, and no longer do.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    /// A name that no store would take.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A TTL that cannot be used.
+    #[error(transparent)]
+    Ttl(#[from] TtlError),
+    /// The store was written by a newer leasehold.
+    #[error("the store was written by a newer version: {0}")]
+    StoreTooNew(StoreError),
+    /// The store refused, or its address cannot be used.
+    #[error("{0}")]
+    Store(StoreError),
+    /// The background thread could not be started.
+    #[error("cannot start leasehold's background thread: {0}")]
+    Background(#[from] std::io::Error),
+    /// This client was shut down.
+    #[error("this coordinator was shut down; connect a new one")]
+    ShutDown,
+}
+
+impl Error {
+    /// Sorts a store's failure.
+    pub fn from_store(resource: impl ToString, source: StoreError) -> Self {
+        match source.kind() {
+            StoreErrorKind::Unknown => Error::Unavailable {
+                resource: resource.to_string(),
+                source,
+            },
+            StoreErrorKind::TooNew => Error::StoreTooNew(source),
+            _ => Error::Store(source),
+        }
+    }
+
+    /// Whether someone else has it.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Error::Busy(_))
+    }
+
+    /// Whether a lease that was held is gone.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Error::Lost(_))
+    }
+
+    /// Whether the store can't say.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Error::Unavailable { .. })
+    }
+}
+
+/// Someone else has it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{name}` is busy: held by {holder} for {held_for:.1?}, its lease lasts {remaining:.1?} more unless renewed; \
+     wait longer, or do without"
+)]
+#[non_exhaustive]
+pub struct Busy {
+    /// The resource.
+    pub name: ResourceName,
+    /// Who holds it: the label of its client.
+    pub holder: String,
+    /// For how long.
+    pub held_for: Duration,
+    /// How long its lease still lasts if it is not renewed.
+    pub remaining: Duration,
+}
+
+impl Busy {
+    pub(crate) fn new(name: ResourceName, holder: String, held_us: u64, remaining_us: u64) -> Self {
+        Self {
+            name,
+            holder: if holder.is_empty() {
+                "another client".into()
+            } else {
+                holder
+            },
+            held_for: Duration::from_micros(held_us),
+            remaining: Duration::from_micros(remaining_us),
+        }
+    }
+}
+
+/// A lease that was held is gone: whatever was done under it may have met another holder's work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the lease on `{name}` (fence {fence}) is lost: {cause}")]
+#[non_exhaustive]
+pub struct Lost {
+    /// The resource.
+    pub name: ResourceName,
+    /// The fence it had.
+    pub fence: Fence,
+    /// Why.
+    pub cause: LostCause,
+}
+
+impl Lost {
+    pub(crate) fn new(name: ResourceName, fence: Fence, cause: LostCause) -> Self {
+        Self { name, fence, cause }
+    }
+}
+
+/// Why a lease was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum LostCause {
+    /// Its time ran out on this client's clock before a renewal was answered (a pause, a stalled process).
+    #[error("it expired before it was renewed; was this process paused?")]
+    Expired,
+    /// The store no longer had it although its time was not over.
+    #[error("the store no longer has it; was its data lost or deleted?")]
+    Deleted,
+    /// The store could not be reached for as long as the lease lasted.
+    #[error("the store could not be reached while it lasted")]
+    Unreachable,
+    /// It was held longer than its class allows.
+    #[error("it was held longer than its max_hold")]
+    MaxHold,
+    /// The coordinator was shut down.
+    #[error("its coordinator was shut down")]
+    ShutDown,
+}
+
+impl LostCause {
+    /// A bounded word for metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LostCause::Expired => "expired",
+            LostCause::Deleted => "deleted",
+            LostCause::Unreachable => "unreachable",
+            LostCause::MaxHold => "max_hold",
+            LostCause::ShutDown => "shut_down",
+        }
+    }
+}
+
+/// A TTL that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a TTL of {ttl:?} cannot be used here: choose one from {shortest:?} to {longest:?}")]
+#[non_exhaustive]
+pub struct TtlError {
+    /// What was asked for.
+    pub ttl: Duration,
+    /// The shortest that leaves time beyond the drift margin on this store.
+    pub shortest: Duration,
+    /// The namespace's longest.
+    pub longest: Duration,
+}

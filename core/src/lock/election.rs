@@ -1,0 +1,185 @@
+//! Election: one leader of all nodes that campaign; a mutex that is campaigned for.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Lease;
+use crate::client::{Ask, Inner, acquire};
+use crate::error::Error;
+use crate::fence::Fence;
+use crate::name::{Class, ResourceName};
+use crate::protocol::{Op, Reply};
+use crate::store::LeaseCall;
+
+const TTL: Duration = Duration::from_secs(15);
+/// A campaign stands in the queue this long, and then again.
+const ROUND: Duration = Duration::from_secs(600);
+/// How long a campaign pauses when the store can't be reached.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// An election.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use leasehold_core::{Coordinator, store::MemoryStore};
+/// # let coord = Coordinator::builder(MemoryStore::new(), "billing").connect().await?;
+/// let election = coord.election("janitor")?;
+/// let leadership = election.campaign().await?;
+/// assert_eq!(election.leader().await?.map(|leader| leader.term), Some(leadership.term()));
+/// leadership.resign().await?;
+/// assert_eq!(election.leader().await?, None);
+/// # Ok::<(), leasehold_core::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Election {
+    inner: Arc<Inner>,
+    name: ResourceName,
+    ttl: Duration,
+    label: String,
+}
+
+/// Who leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Leader {
+    /// The leader's term: its fence. A later leader's is greater.
+    pub term: Fence,
+    /// Who it is, for people.
+    pub label: String,
+    /// For how long it has led.
+    pub leads_for: Duration,
+}
+
+impl Election {
+    pub(crate) fn new(inner: Arc<Inner>, name: &str) -> Result<Self, Error> {
+        Ok(Self {
+            name: Class::internal("~election").resource(name)?,
+            ttl: TTL,
+            label: inner.core.label.clone(),
+            inner,
+        })
+    }
+
+    /// How long leadership outlives its leader's last sign of life (default 15 s): the longest time without a leader.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// Campaigns until elected. A store that can't be reached is asked again; every other error ends the campaign.
+    ///
+    /// Leadership has no `max_hold`: it lasts until it is resigned, dropped or lost.
+    ///
+    /// # Errors
+    /// Errors of use, and [`Error::ShutDown`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: dropped, it leaves the queue.
+    pub async fn campaign(&self) -> Result<Leadership, Error> {
+        loop {
+            match self.ask(Some(ROUND)).await {
+                Err(Error::Busy(_)) => {}
+                Err(error @ Error::Unavailable { .. }) => {
+                    tracing::debug!(%error, election = %self.name, "the campaign waits for the store");
+                    let env = &self.inner.core.env;
+                    env.sleep(env.jittered(PAUSE)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Leads if nobody does.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if someone does; it names the leader.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn try_lead(&self) -> Result<Leadership, Error> {
+        self.ask(None).await
+    }
+
+    async fn ask(&self, wait: Option<Duration>) -> Result<Leadership, Error> {
+        let ask = Ask {
+            name: self.name.clone(),
+            ttl: self.ttl,
+            wait,
+            max_hold: None,
+            label: self.label.clone(),
+        };
+        let held = acquire(&self.inner, ask).await?;
+        Ok(Leadership(Lease::new(Arc::clone(&self.inner), held)))
+    }
+
+    /// Who leads now, as the store sees it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store can't say.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn leader(&self) -> Result<Option<Leader>, Error> {
+        let core = &self.inner.core;
+        let call = LeaseCall {
+            name: self.name.clone(),
+            op: Op::Inspect,
+        };
+        let answer = core
+            .send(&self.inner.store, &[call], core.request_timeout)
+            .await;
+        let answer = answer.map_err(|error| Error::from_store(&self.name, error))?;
+        let now = answer.replies.now.lease_us;
+        let Some(Reply::Inspected(Some(record))) = answer.replies.value.into_iter().next() else {
+            return Ok(None);
+        };
+        let holder = record.entries.into_iter().find(|entry| entry.holds());
+        Ok(holder.map(|entry| Leader {
+            term: Fence::new(entry.first),
+            label: entry.label,
+            leads_for: Duration::from_micros(now.saturating_sub(entry.granted_us)),
+        }))
+    }
+}
+
+impl fmt::Debug for Election {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Election")
+            .field("name", &self.name.as_str())
+            .field("ttl", &self.ttl)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Being the leader. Derefs to its [`Lease`]; dropping it resigns in the background.
+#[derive(Debug)]
+#[must_use = "leadership is resigned when it is dropped"]
+pub struct Leadership(Lease);
+
+impl Leadership {
+    /// The term: greater than every earlier leader's.
+    pub fn term(&self) -> Fence {
+        self.0.fence()
+    }
+
+    /// Resigns; the next in the queue leads at once.
+    ///
+    /// # Errors
+    /// As [`Lease::release`].
+    ///
+    /// # Cancel safety
+    /// As [`Lease::release`].
+    pub async fn resign(self) -> Result<(), Error> {
+        self.0.release().await
+    }
+}
+
+impl Deref for Leadership {
+    type Target = Lease;
+
+    fn deref(&self) -> &Lease {
+        &self.0
+    }
+}

@@ -1,0 +1,117 @@
+//! What every guard is: a lease that is held.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::{Cleanup, Held, Inner, release};
+use crate::error::{Error, Lost, LostCause};
+use crate::fence::Fence;
+use crate::name::ResourceName;
+
+/// A lease that this client holds, or held: renewed in the background until it is released or dropped.
+///
+/// Everything here is judged on this client's monotonic clock: a lease says "lost" before the store could grant it to
+/// another.
+#[must_use = "a lease ends when it is dropped"]
+pub struct Lease {
+    inner: Arc<Inner>,
+    held: Arc<Held>,
+}
+
+impl Lease {
+    pub(crate) fn new(inner: Arc<Inner>, held: Arc<Held>) -> Self {
+        Self { inner, held }
+    }
+
+    /// The fence of this grant: send it along with every write made under the lease.
+    pub fn fence(&self) -> Fence {
+        self.held.fence
+    }
+
+    /// The resource.
+    pub fn name(&self) -> &ResourceName {
+        &self.held.name
+    }
+
+    /// `Ok` while it is held.
+    ///
+    /// # Errors
+    /// [`Lost`], with the cause.
+    pub fn check(&self) -> Result<(), Lost> {
+        self.held.check()
+    }
+
+    /// Whether it is held.
+    pub fn is_held(&self) -> bool {
+        self.check().is_ok()
+    }
+
+    /// How long it surely lasts, without another renewal; zero if it is lost.
+    pub fn remaining(&self) -> Duration {
+        match self.check() {
+            Ok(()) => self.held.deadline().since(self.held.env.now()),
+            Err(_) => Duration::ZERO,
+        }
+    }
+
+    /// Resolves once it is lost, and says why. While it is held this stays pending.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn lost(&self) -> LostCause {
+        self.held.lost().await
+    }
+
+    /// Runs `future` until it ends or the lease is lost, whichever comes first; a lost lease drops it.
+    ///
+    /// # Errors
+    /// [`Error::Lost`], also if the future ended but did so after the lease.
+    ///
+    /// # Cancel safety
+    /// As `future`.
+    pub async fn run<F: Future>(&self, future: F) -> Result<F::Output, Error> {
+        tokio::select! {
+            biased;
+            cause = self.held.lost() => Err(self.held.lost_error(cause).into()),
+            output = future => {
+                // A body that never yields can outlast its lease unnoticed by the select.
+                self.check()?;
+                Ok(output)
+            }
+        }
+    }
+
+    /// Ends it, and tells whether it was held until now.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if it was not; [`Error::Unavailable`] if the store could not say (it is ended in the background).
+    ///
+    /// # Cancel safety
+    /// Dropped at any point, the lease is ended in the background.
+    pub async fn release(self) -> Result<(), Error> {
+        release(&self.inner, &self.held).await
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Released leases have ended already; this neither blocks nor panics, on or off a runtime.
+        if !self.held.is_ended() {
+            let core = &self.inner.core;
+            let cleanup = Cleanup::of(core, &self.held);
+            self.held.end();
+            drop(core.cleanups.send(cleanup));
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("name", &self.held.name.as_str())
+            .field("fence", &self.held.fence.get())
+            .field("held", &self.is_held())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,193 @@
+//! The mutex: one holder at a time.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Lease;
+use crate::client::{Ask, Inner, acquire};
+use crate::error::Error;
+use crate::name::Class;
+
+const TTL: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(10);
+const MAX_HOLD: Duration = Duration::from_secs(3600);
+
+/// A class of mutexes. Carries their settings; clone it and change what differs.
+///
+/// A mutex is not re-entrant. Waiters are served in the order they came.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use leasehold_core::{Coordinator, store::MemoryStore};
+/// # let coord = Coordinator::builder(MemoryStore::new(), "billing").connect().await?;
+/// use std::time::Duration;
+/// let invoices = coord.mutexes("invoice")?.ttl(Duration::from_secs(10));
+/// let fence = invoices.with(42, async |lease| lease.fence()).await?;
+/// let guard = invoices.lock(42).await?;
+/// assert!(guard.fence() > fence);
+/// guard.release().await?;
+/// # Ok::<(), leasehold_core::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Mutexes {
+    inner: Arc<Inner>,
+    class: Class,
+    ttl: Duration,
+    wait: Duration,
+    max_hold: Duration,
+    label: Option<String>,
+}
+
+impl Mutexes {
+    pub(crate) fn new(inner: Arc<Inner>, class: Class) -> Self {
+        Self {
+            inner,
+            class,
+            ttl: TTL,
+            wait: WAIT,
+            max_hold: MAX_HOLD,
+            label: None,
+        }
+    }
+
+    /// How long a lease outlives its holder's last sign of life (default 30 s). It is renewed at a third of it.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// How long [`lock`](Self::lock) waits in the queue (default 10 s).
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// How long a lease may be held in all (default 1 h): after that it is lost, so that a wedged holder ends.
+    pub fn max_hold(mut self, max_hold: Duration) -> Self {
+        self.max_hold = max_hold;
+        self
+    }
+
+    /// A note for people beside this client's label.
+    pub fn label(mut self, note: &str) -> Self {
+        self.label = Some(format!("{} {note}", self.inner.core.label));
+        self
+    }
+
+    /// Locks, waiting as long as the class says.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if the wait was not enough, [`Error::Unavailable`] if the store can't say, and errors of use.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: dropped at any await, nothing stays held and nothing queued.
+    pub async fn lock(&self, id: impl fmt::Display) -> Result<MutexGuard, Error> {
+        self.acquire(&id, Some(self.wait)).await
+    }
+
+    /// Locks, waiting at most `wait`.
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock).
+    ///
+    /// # Cancel safety
+    /// As [`lock`](Self::lock).
+    pub async fn lock_timeout(
+        &self,
+        id: impl fmt::Display,
+        wait: Duration,
+    ) -> Result<MutexGuard, Error> {
+        self.acquire(&id, Some(wait)).await
+    }
+
+    /// Locks if it is free.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] at once if it is not.
+    ///
+    /// # Cancel safety
+    /// As [`lock`](Self::lock).
+    pub async fn try_lock(&self, id: impl fmt::Display) -> Result<MutexGuard, Error> {
+        self.acquire(&id, None).await
+    }
+
+    /// Locks, runs `body` until it ends or the lease is lost, and releases.
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock), and [`Error::Lost`] if the lease was lost before the body ended. A release that the
+    /// store did not acknowledge is not an error here: the lease was held until the body had ended.
+    ///
+    /// # Cancel safety
+    /// As `body`; the lease is ended in the background.
+    pub async fn with<T, F>(&self, id: impl fmt::Display, body: F) -> Result<T, Error>
+    where
+        F: AsyncFnOnce(&Lease) -> T,
+    {
+        let guard = self.lock(id).await?;
+        let output = guard.run(body(&guard)).await?;
+        match guard.release().await {
+            Err(Error::Lost(lost)) => Err(lost.into()),
+            _ => Ok(output),
+        }
+    }
+
+    fn acquire(
+        &self,
+        id: &dyn fmt::Display,
+        wait: Option<Duration>,
+    ) -> impl Future<Output = Result<MutexGuard, Error>> + Send + use<> {
+        let name = self.class.resource(id);
+        let label = self.label.clone();
+        let inner = Arc::clone(&self.inner);
+        let (ttl, max_hold) = (self.ttl, self.max_hold);
+        async move {
+            let ask = Ask {
+                name: name?,
+                ttl,
+                wait,
+                max_hold: Some(max_hold),
+                label: label.unwrap_or_else(|| inner.core.label.clone()),
+            };
+            let held = acquire(&inner, ask).await?;
+            Ok(MutexGuard(Lease::new(inner, held)))
+        }
+    }
+}
+
+impl fmt::Debug for Mutexes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mutexes")
+            .field("class", &self.class.as_str())
+            .field("ttl", &self.ttl)
+            .field("wait", &self.wait)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A locked mutex. Derefs to its [`Lease`]; dropping it unlocks in the background.
+#[derive(Debug)]
+#[must_use = "a mutex is unlocked when its guard is dropped"]
+pub struct MutexGuard(Lease);
+
+impl MutexGuard {
+    /// Unlocks, and tells whether it was held until now. As [`Lease::release`].
+    ///
+    /// # Errors
+    /// As [`Lease::release`].
+    ///
+    /// # Cancel safety
+    /// As [`Lease::release`].
+    pub async fn release(self) -> Result<(), Error> {
+        self.0.release().await
+    }
+}
+
+impl Deref for MutexGuard {
+    type Target = Lease;
+
+    fn deref(&self) -> &Lease {
+        &self.0
+    }
+}

@@ -1,0 +1,205 @@
+//! The mutex on the memory store, in simulated time.
+
+use std::time::Duration;
+
+use leasehold_core::store::MemoryStore;
+use leasehold_core::{Coordinator, Env, Error, LostCause};
+
+const TTL: Duration = Duration::from_secs(3);
+
+async fn connect(store: &MemoryStore, env: &Env) -> Coordinator {
+    let builder = Coordinator::builder(store.clone(), "test").env(env.clone());
+    builder.connect().await.unwrap()
+}
+
+async fn fleet<const N: usize>() -> (Env, [Coordinator; N]) {
+    let (env, store) = (Env::simulated(1), MemoryStore::new());
+    let mut nodes = Vec::new();
+    for _ in 0..N {
+        nodes.push(connect(&store, &env).await);
+    }
+    (env, nodes.try_into().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn fences_rise_from_holder_to_holder() {
+    let (_env, [a, b]) = fleet().await;
+    let mut last = None;
+    for node in [&a, &b, &a, &a, &b] {
+        let guard = node.mutexes("m").unwrap().lock(1).await.unwrap();
+        assert!(Some(guard.fence()) > last);
+        last = Some(guard.fence());
+        guard.release().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_mutex_names_its_holder() {
+    let (env, [a, b]) = fleet().await;
+    let _guard = a
+        .mutexes("m")
+        .unwrap()
+        .label("nightly")
+        .lock(1)
+        .await
+        .unwrap();
+    env.sleep(Duration::from_secs(2)).await;
+    let Err(Error::Busy(busy)) = b.mutexes("m").unwrap().try_lock(1).await else {
+        panic!("not busy");
+    };
+    assert!(busy.holder.ends_with("nightly"), "{busy}");
+    assert!(busy.held_for >= Duration::from_secs(2), "{busy}");
+    let start = env.now();
+    let wait = Duration::from_secs(5);
+    let result = b.mutexes("m").unwrap().lock_timeout(1, wait).await;
+    let Err(Error::Busy(busy)) = result else {
+        panic!("not busy");
+    };
+    assert!(busy.holder.ends_with("nightly"), "{busy}");
+    assert_eq!(env.now().since(start).as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewal_keeps_a_lease_far_beyond_its_ttl() {
+    let (env, [a, b]) = fleet().await;
+    let guard = a.mutexes("m").unwrap().ttl(TTL).lock(1).await.unwrap();
+    for _ in 0..50 {
+        env.sleep(Duration::from_secs(1)).await;
+        guard.check().unwrap();
+        assert!(
+            b.mutexes("m")
+                .unwrap()
+                .try_lock(1)
+                .await
+                .unwrap_err()
+                .is_busy()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_guard_and_a_dropped_wait_leave_nothing() {
+    let (env, [a, b]) = fleet().await;
+    drop(a.mutexes("m").unwrap().lock(1).await.unwrap());
+    env.sleep(Duration::from_millis(1)).await;
+    let guard = b.mutexes("m").unwrap().try_lock(1).await.unwrap();
+    let (mutexes, waiting) = (a.mutexes("m").unwrap(), Duration::from_secs(1));
+    // Dropped in the queue.
+    assert!(env.timeout(waiting, mutexes.lock(1)).await.is_err());
+    env.sleep(Duration::from_millis(1)).await;
+    guard.release().await.unwrap();
+    let guard = b.mutexes("m").unwrap().try_lock(1).await.unwrap();
+    guard.release().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiters_are_served_in_the_order_they_came_without_polling() {
+    let (env, [a, b]) = fleet().await;
+    let guard = a.mutexes("m").unwrap().lock(1).await.unwrap();
+    let (done, mut order) = tokio::sync::mpsc::unbounded_channel();
+    for n in 0..5 {
+        let (node, env, done) = ([&a, &b][n % 2].clone(), env.clone(), done.clone());
+        let start = env.now() + Duration::from_millis(n as u64 + 1);
+        env.clone().spawn(async move {
+            env.sleep_until(start).await;
+            let guard = node.mutexes("m").unwrap().lock(1).await.unwrap();
+            done.send((n, env.now())).unwrap();
+            env.sleep(Duration::from_millis(100)).await;
+            guard.release().await.unwrap();
+        });
+    }
+    env.sleep(Duration::from_secs(1)).await;
+    let start = env.now();
+    guard.release().await.unwrap();
+    for n in 0..5 {
+        let (who, when) = order.recv().await.unwrap();
+        assert_eq!(who, n);
+        // Each as soon as the one before it let go: no poll lies between.
+        assert_eq!(when.since(start).as_millis(), 100 * n as u128);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn max_hold_ends_a_wedged_holder() {
+    let (env, [a, b]) = fleet().await;
+    let class = a
+        .mutexes("m")
+        .unwrap()
+        .ttl(TTL)
+        .max_hold(Duration::from_secs(60));
+    let guard = class.lock(1).await.unwrap();
+    let start = env.now();
+    assert_eq!(guard.lost().await, LostCause::MaxHold);
+    assert_eq!(env.now().since(start), Duration::from_secs(60));
+    let wait = Duration::from_millis(10);
+    b.mutexes("m").unwrap().lock_timeout(1, wait).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_stops_its_future_when_the_lease_is_lost() {
+    let (env, [a]) = fleet().await;
+    let class = a
+        .mutexes("m")
+        .unwrap()
+        .ttl(TTL)
+        .max_hold(Duration::from_secs(5));
+    let result = class
+        .with(1, async |_| std::future::pending::<()>().await)
+        .await;
+    assert!(result.unwrap_err().is_lost());
+    let result = class.with(2, async |lease| lease.fence()).await;
+    assert!(result.is_ok());
+    drop(env);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_releases_what_was_dropped_and_says_lost_to_the_rest() {
+    let (_env, [a, b]) = fleet().await;
+    let dropped = a.mutexes("m").unwrap().lock(1).await.unwrap();
+    let kept = a.mutexes("m").unwrap().lock(2).await.unwrap();
+    drop(dropped);
+    a.shutdown().await;
+    assert_eq!(kept.lost().await, LostCause::ShutDown);
+    b.mutexes("m").unwrap().try_lock(1).await.unwrap();
+    b.mutexes("m").unwrap().try_lock(2).await.unwrap();
+    assert!(matches!(
+        a.mutexes("m").unwrap().lock(3).await,
+        Err(Error::ShutDown)
+    ));
+    assert!(!b.members().members.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ttl_that_cannot_be_used_is_refused() {
+    let (_env, [a]) = fleet().await;
+    for ttl in [
+        Duration::ZERO,
+        Duration::from_millis(9),
+        Duration::from_secs(24 * 3600 + 1),
+    ] {
+        let error = a.mutexes("m").unwrap().ttl(ttl).lock(1).await.unwrap_err();
+        assert!(
+            error.to_string().contains("choose one from 20ms to 86400s"),
+            "{error}"
+        );
+    }
+}
+
+/// The closure forms compile inside a spawned task that borrows a local (the futures are `Send`).
+#[tokio::test(start_paused = true)]
+async fn closures_that_borrow_can_be_spawned() {
+    let (env, [a]) = fleet().await;
+    let sum = env.spawn(async move {
+        let local = vec![1, 2, 3];
+        let class = a.mutexes("m").unwrap();
+        class
+            .with(1, async |lease| {
+                lease.check().unwrap();
+                tokio::task::yield_now().await;
+                local.iter().sum::<i32>()
+            })
+            .await
+            .unwrap()
+    });
+    assert_eq!(sum.await.unwrap(), 6);
+}
