@@ -8,7 +8,8 @@ use crate::client::{Inner, micros};
 use crate::error::Error;
 use crate::fence::Fence;
 use crate::name::ResourceName;
-use crate::protocol::{Expect, Register, RegisterReply, RegisterWrite};
+use crate::protocol::{Expect, Now, Register, RegisterReply, RegisterWrite};
+use crate::store::Stamped;
 
 const TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Ten years: far beyond any use, and far below where times in µs leave 2^53.
@@ -90,19 +91,22 @@ impl RegisterHandle {
     /// Cancel safe.
     pub async fn get(&self) -> Result<Option<Register>, Error> {
         let read = Self::read(std::slice::from_ref(self)).await?;
-        Ok(read.into_iter().next().flatten())
+        Ok(read.value.into_iter().next().flatten())
     }
 
-    /// Reads several of one coordinator in one round trip, in their order; at most 128.
+    /// Reads several of one coordinator in one round trip, in their order; at most 128. The store's time comes along.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the store can't say.
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub async fn read(registers: &[RegisterHandle]) -> Result<Vec<Option<Register>>, Error> {
+    pub async fn read(
+        registers: &[RegisterHandle],
+    ) -> Result<Stamped<Vec<Option<Register>>>, Error> {
         let Some(first) = registers.first() else {
-            return Ok(Vec::new());
+            let (now, value) = (Now::default(), Vec::new());
+            return Ok(Stamped { now, value });
         };
         let names: Vec<_> = registers.iter().map(|r| r.name.clone()).collect();
         let core = &first.inner.core;
@@ -110,9 +114,9 @@ impl RegisterHandle {
         let read = first.inner.store.registers.read(&names);
         let answer = core.request("read", core.request_timeout, read).await;
         let answer = answer.map_err(|error| Error::from_store(&first.name, error))?;
-        core.clock.observe(sent, answer.now);
+        core.clock.observe(&core.env, sent, answer.now);
         core.saw(answer.now.wall_us);
-        Ok(answer.value)
+        Ok(answer)
     }
 
     /// Writes, if what it demands is so.
@@ -134,7 +138,7 @@ impl RegisterHandle {
         let request = self.inner.store.registers.write(&self.name, &write);
         let answer = core.request("write", core.request_timeout, request).await;
         let answer = answer.map_err(|error| Error::from_store(&self.name, error))?;
-        core.clock.observe(sent, answer.now);
+        core.clock.observe(&core.env, sent, answer.now);
         core.saw(answer.now.wall_us);
         Ok(answer.value)
     }

@@ -6,19 +6,37 @@ use std::time::Duration;
 use crate::env::{Env, Moment};
 use crate::protocol::Now;
 
-/// The latest store time seen, and when the request that brought it was sent.
+/// The latest store time seen, when the request that brought it was sent, and the smoothed round trip.
 #[derive(Debug, Default)]
-pub(crate) struct StoreClock(Mutex<Option<(Moment, Now)>>);
+pub(crate) struct StoreClock(Mutex<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    latest: Option<(Moment, Now)>,
+    round_trip: Duration,
+}
 
 impl StoreClock {
-    /// Takes in an answer's time.
-    pub(crate) fn observe(&self, sent: Moment, now: Now) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((sent, now));
+    /// Takes in an answer that came now.
+    pub(crate) fn observe(&self, env: &Env, sent: Moment, now: Now) {
+        let took = env.now().since(sent);
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // RFC 6298's smoothing: an eighth of each new one.
+        seen.round_trip = match seen.latest {
+            None => took,
+            Some(_) => (seen.round_trip * 7 + took) / 8,
+        };
+        seen.latest = Some((sent, now));
+    }
+
+    /// The smoothed round trip.
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).round_trip
     }
 
     /// The store's time now: the last one seen, and the monotonic time since. Zero before the first answer.
     pub(crate) fn estimate(&self, env: &Env) -> Now {
-        let seen = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).latest;
         let Some((sent, now)) = seen else {
             return Now::default();
         };

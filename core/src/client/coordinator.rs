@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
@@ -9,10 +10,11 @@ use super::{Builder, Core};
 use crate::env::{Background, Env};
 use crate::error::Error;
 use crate::lock::{Election, Mutexes};
-use crate::name::{Class, Namespace};
-use crate::protocol::{NodeId, Now};
+use crate::fence::Fence;
+use crate::name::{Class, Namespace, ResourceName};
+use crate::protocol::{NodeId, Now, Op, Record, Reply};
 use crate::register::RegisterHandle;
-use crate::store::{Capabilities, Connector, Membership, StoreHandle};
+use crate::store::{Capabilities, Connector, LeaseCall, Membership, Stamped, StoreHandle};
 
 /// A client of a store: makes locks, elections and registers. Cheap to clone; one connection and one background thread
 /// for all clones.
@@ -86,15 +88,42 @@ impl Coordinator {
         Ok(Mutexes::new(Arc::clone(&self.inner), Class::new(class)?))
     }
 
+    /// As [`mutexes`](Self::mutexes), for a class that was made before; the domain crates use their own this way.
+    pub fn mutexes_of(&self, class: Class) -> Mutexes {
+        Mutexes::new(Arc::clone(&self.inner), class)
+    }
+
     /// An election: who leads, of all nodes that campaign under this name.
     pub fn election(&self, name: &str) -> Result<Election, Error> {
+        let resource = Class::internal("~election").resource(name)?;
+        Ok(self.election_of(resource))
+    }
+
+    /// As [`election`](Self::election), under a resource's whole name.
+    pub fn election_of(&self, name: ResourceName) -> Election {
         Election::new(Arc::clone(&self.inner), name)
     }
 
     /// A register: a small value with a version, which a fence can guard.
     pub fn register(&self, name: &str) -> Result<RegisterHandle, Error> {
         let resource = Class::internal("~register").resource(name)?;
-        Ok(RegisterHandle::new(Arc::clone(&self.inner), resource))
+        Ok(self.register_of(resource))
+    }
+
+    /// As [`register`](Self::register), under a resource's whole name.
+    pub fn register_of(&self, name: ResourceName) -> RegisterHandle {
+        RegisterHandle::new(Arc::clone(&self.inner), name)
+    }
+
+    /// Who holds a resource and who waits for it, as the store sees it; `None` if nobody does.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store can't say.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn inspect(&self, name: &ResourceName) -> Result<Option<Stamped<Record>>, Error> {
+        inspect(&self.inner, name).await
     }
 
     /// What the store can do, and how safe it is.
@@ -107,9 +136,25 @@ impl Coordinator {
         self.inner.core.membership.borrow().clone()
     }
 
-    /// Lets other nodes know `value` under `key`: it stands in [`members`](Self::members) there with the next heartbeat.
+    /// Lets other nodes know `value` under `key`: it stands in [`members`](Self::members) there. A new key is sent at
+    /// once, a new value of a known key with the next heartbeat.
     pub fn announce(&self, key: &str, value: impl Into<String>) {
-        self.inner.core.announce(key, value.into());
+        self.inner.core.announce(key, Some(value.into()));
+    }
+
+    /// Takes an announcement back, at once.
+    pub fn retract(&self, key: &str) {
+        self.inner.core.announce(key, None);
+    }
+
+    /// Fences granted to this client from now on are greater than `fence`, wherever it came from.
+    pub fn saw(&self, fence: Fence) {
+        self.inner.core.saw(fence.get());
+    }
+
+    /// A smoothed round trip to the store.
+    pub fn round_trip(&self) -> Duration {
+        self.inner.core.clock.round_trip()
     }
 
     /// This client.
@@ -161,4 +206,23 @@ impl fmt::Debug for Coordinator {
             .field("node", &core.node)
             .finish_non_exhaustive()
     }
+}
+
+/// Looks at one resource.
+pub(crate) async fn inspect(
+    inner: &Inner,
+    name: &ResourceName,
+) -> Result<Option<Stamped<Record>>, Error> {
+    let core = &inner.core;
+    let call = LeaseCall {
+        name: name.clone(),
+        op: Op::Inspect,
+    };
+    let answer = core.send(&inner.store, &[call], core.request_timeout).await;
+    let answer = answer.map_err(|error| Error::from_store(name, error))?;
+    let now = answer.replies.now;
+    Ok(match answer.replies.value.into_iter().next() {
+        Some(Reply::Inspected(Some(value))) => Some(Stamped { now, value }),
+        _ => None,
+    })
 }

@@ -91,7 +91,7 @@ impl Core {
             .request("request", within, store.leases.execute(calls))
             .await;
         let replies = result?;
-        self.clock.observe(sent, replies.now);
+        self.clock.observe(&self.env, sent, replies.now);
         self.saw(replies.now.wall_us);
         Ok(Answer { sent, replies })
     }

@@ -25,7 +25,7 @@ pub(super) async fn beat(core: &Core, store: &StoreHandle) -> Result<(), StoreEr
     let answer = core
         .request("heartbeat", core.request_timeout, request)
         .await?;
-    core.clock.observe(sent, answer.now);
+    core.clock.observe(&core.env, sent, answer.now);
     core.saw(answer.now.wall_us);
     let before = core.membership.send_replace(answer.value);
     warn_of_data_loss(core, &before);
@@ -68,10 +68,15 @@ pub(super) async fn run(core: Arc<Core>, store: StoreHandle) {
 }
 
 impl Core {
-    /// Lets other nodes know `value` under `key`, with the next heartbeat, which is sent now.
-    pub(crate) fn announce(&self, key: &str, value: String) {
+    /// Lets other nodes know `value` under `key`, or takes it back. What keys there are is sent at once, a key's new
+    /// value with the next heartbeat.
+    pub(crate) fn announce(&self, key: &str, value: Option<String>) {
         let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
-        if meta.insert(key.to_owned(), value.clone()) != Some(value) {
+        let known = match value {
+            Some(value) => meta.insert(key.to_owned(), value).is_some(),
+            None => meta.remove(key).is_none(),
+        };
+        if !known {
             self.meta_changed.notify_one();
         }
     }

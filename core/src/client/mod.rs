@@ -16,7 +16,7 @@ pub use builder::Builder;
 pub(crate) use cleaner::Cleanup;
 pub(crate) use clock::micros;
 pub use coordinator::Coordinator;
-pub(crate) use coordinator::Inner;
+pub(crate) use coordinator::{Inner, inspect};
 pub(crate) use core::Core;
 pub(crate) use held::Held;
 

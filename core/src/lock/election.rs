@@ -6,12 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Lease;
-use crate::client::{Ask, Inner, acquire};
+use crate::client::{Ask, Inner, acquire, inspect};
 use crate::error::Error;
 use crate::fence::Fence;
-use crate::name::{Class, ResourceName};
-use crate::protocol::{Op, Reply};
-use crate::store::LeaseCall;
+use crate::name::ResourceName;
 
 const TTL: Duration = Duration::from_secs(15);
 /// A campaign stands in the queue this long, and then again.
@@ -53,13 +51,13 @@ pub struct Leader {
 }
 
 impl Election {
-    pub(crate) fn new(inner: Arc<Inner>, name: &str) -> Result<Self, Error> {
-        Ok(Self {
-            name: Class::internal("~election").resource(name)?,
+    pub(crate) fn new(inner: Arc<Inner>, name: ResourceName) -> Self {
+        Self {
+            name,
             ttl: TTL,
             label: inner.core.label.clone(),
             inner,
-        })
+        }
     }
 
     /// How long leadership outlives its leader's last sign of life (default 15 s): the longest time without a leader.
@@ -122,19 +120,10 @@ impl Election {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn leader(&self) -> Result<Option<Leader>, Error> {
-        let core = &self.inner.core;
-        let call = LeaseCall {
-            name: self.name.clone(),
-            op: Op::Inspect,
-        };
-        let answer = core
-            .send(&self.inner.store, &[call], core.request_timeout)
-            .await;
-        let answer = answer.map_err(|error| Error::from_store(&self.name, error))?;
-        let now = answer.replies.now.lease_us;
-        let Some(Reply::Inspected(Some(record))) = answer.replies.value.into_iter().next() else {
+        let Some(found) = inspect(&self.inner, &self.name).await? else {
             return Ok(None);
         };
+        let (now, record) = (found.now.lease_us, found.value);
         let holder = record.entries.into_iter().find(|entry| entry.holds());
         Ok(holder.map(|entry| Leader {
             term: Fence::new(entry.first),
