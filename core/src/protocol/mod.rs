@@ -11,7 +11,7 @@ mod rid;
 
 pub use lease::{Outcome, apply};
 pub use op::{Acquire, Op, Release, Renew, Reply, Was};
-pub use record::{Entry, FORMAT, Phase, Record, TooNew, decode, encode};
+pub use record::{Closed, Entry, FORMAT, Phase, Record, TooNew, decode, encode};
 pub use register::{Expect, REGISTER_FORMAT, Register, RegisterReply, RegisterWrite, write};
 pub use rid::{NodeId, ParseRidError, Rid};
 
