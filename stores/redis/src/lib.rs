@@ -1,1 +1,23 @@
-//! Placeholder.
+//! leasehold's store on one Redis or Valkey server, 7.0 or newer.
+//!
+//! The protocol's rules run on the server, as Lua, on the server's clock. What they keep is in `keys.rs`; how a
+//! connection comes back after a loss, in `keeper.rs`.
+//!
+//! What one server promises is [`Safety::BestEffort`](leasehold_core::store::Safety::BestEffort): a crash can lose its
+//! latest writes, and with them a lease. Fences still grow after that, as the protocol says.
+
+mod connection;
+mod connector;
+mod error;
+mod events;
+mod keeper;
+mod keys;
+mod leases;
+mod link;
+mod members;
+mod registers;
+mod script;
+#[cfg(test)]
+mod tests;
+
+pub use connector::RedisStore;

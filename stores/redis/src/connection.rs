@@ -1,0 +1,156 @@
+//! A store on one server: requests with a deadline.
+
+use std::fmt;
+use std::sync::Arc;
+
+use leasehold_core::Moment;
+use leasehold_core::store::StoreError;
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use tokio::task::JoinHandle;
+
+use crate::error::{describe, refused};
+use crate::keeper::Shared;
+use crate::link::Link;
+use crate::script::{Script, Scripts};
+
+/// One open store. Its keeper ends with it.
+pub(crate) struct Connection {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) scripts: Scripts,
+    keeper: JoinHandle<()>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (address, namespace) = (&self.shared.address, &self.shared.session.namespace);
+        write!(f, "RedisStore({address}, {namespace})")
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+impl Connection {
+    /// Takes over a first connection.
+    pub(crate) fn new(shared: Arc<Shared>, link: Arc<Link>) -> Self {
+        let keeper = Arc::clone(&shared).keep(link);
+        Self {
+            keeper: shared.session.env.spawn(keeper),
+            scripts: Scripts::new(),
+            shared,
+        }
+    }
+
+    /// When a request that starts now has to be answered.
+    pub(crate) fn deadline(&self) -> Moment {
+        let session = &self.shared.session;
+        session.env.now() + session.request_timeout
+    }
+
+    /// Runs a script on `words`, which begin with the number of its keys.
+    pub(crate) async fn run(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        words: impl Fn(&mut Cmd) + Send + Sync,
+    ) -> Result<Value, StoreError> {
+        let deadline = self.deadline();
+        let link = self.shared.link(operation, deadline).await?;
+        let mut cmd = script.by_hash();
+        words(&mut cmd);
+        let mut answer = self.exchange(operation, &link, &cmd, deadline).await?;
+        if matches!(&answer, Err(e) if e.kind() == ErrorKind::Server(ServerErrorKind::NoScript)) {
+            // Only the node that lacks it gets the text: loading would go to every node of a cluster.
+            let mut cmd = script.by_text();
+            words(&mut cmd);
+            answer = self.exchange(operation, &link, &cmd, deadline).await?;
+        }
+        answer.map_err(|error| self.refusal(operation, &link, &error))
+    }
+
+    /// Sends one command.
+    pub(crate) async fn command(
+        &self,
+        operation: &'static str,
+        link: &Link,
+        cmd: &Cmd,
+        deadline: Moment,
+    ) -> Result<Value, StoreError> {
+        let answer = self.exchange(operation, link, cmd, deadline).await?;
+        answer.map_err(|error| self.refusal(operation, link, &error))
+    }
+
+    /// Sends several commands at once.
+    pub(crate) async fn pipeline(
+        &self,
+        operation: &'static str,
+        pipeline: &Pipeline,
+    ) -> Result<Vec<Value>, StoreError> {
+        let deadline = self.deadline();
+        let link = self.shared.link(operation, deadline).await?;
+        let mut driver = link.driver.clone();
+        let sent = driver.send_packed_commands(pipeline, 0, pipeline.len());
+        let answers = self.answered(operation, &link, deadline, sent).await?;
+        let answers = answers.into_iter().map(Value::extract_error);
+        let answers: Result<_, _> = answers.collect();
+        answers.map_err(|error| self.refusal(operation, &link, &error))
+    }
+
+    /// The outer error: no answer. The inner one: the server's.
+    async fn exchange(
+        &self,
+        operation: &'static str,
+        link: &Link,
+        cmd: &Cmd,
+        deadline: Moment,
+    ) -> Result<Result<Value, RedisError>, StoreError> {
+        let mut driver = link.driver.clone();
+        let sent = driver.send_packed_command(cmd);
+        let answer = self.answered(operation, link, deadline, sent).await?;
+        Ok(answer.extract_error())
+    }
+
+    async fn answered<T>(
+        &self,
+        operation: &'static str,
+        link: &Link,
+        deadline: Moment,
+        sent: impl Future<Output = Result<T, RedisError>> + Send,
+    ) -> Result<T, StoreError> {
+        let Shared {
+            session, address, ..
+        } = &*self.shared;
+        let heard = link.health.heard();
+        match session.env.timeout_at(deadline, sent).await {
+            Ok(Ok(answer)) => {
+                link.health.hear();
+                Ok(answer)
+            }
+            Ok(Err(error)) => {
+                // What is left of the stream cannot be trusted to match questions.
+                link.health.lose();
+                let text = format!("{address}: {}", describe(&error));
+                Err(StoreError::unknown(operation, text))
+            }
+            Err(_) => {
+                if link.health.heard() == heard {
+                    // Not slow but silent: a flow that lost its way stays dead for as long as TCP has patience.
+                    link.health.lose();
+                }
+                let text = format!("{address}: no answer within {:?}", session.request_timeout);
+                Err(StoreError::unknown(operation, text))
+            }
+        }
+    }
+
+    fn refusal(&self, operation: &'static str, link: &Link, error: &RedisError) -> StoreError {
+        if error.code() == Some("READONLY") {
+            // It was the primary; the address may lead to the new one.
+            link.health.lose();
+        }
+        refused(operation, &self.shared.address, error)
+    }
+}

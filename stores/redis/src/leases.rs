@@ -1,0 +1,184 @@
+//! Leases: a batch of calls is one script.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use leasehold_core::protocol::{self, Now, Op, Reply, Was};
+use leasehold_core::store::{
+    Capabilities, ClockSource, LeaseCall, Leases, Safety, Stamped, StoreError,
+};
+use redis::{Cmd, Value};
+
+use crate::connection::Connection;
+use crate::error::malformed;
+use crate::keys::Keys;
+use crate::script::{
+    OP_ACQUIRE, OP_INSPECT, OP_RELEASE, OP_RENEW, REPLY_BUSY, REPLY_CLOSED, REPLY_GRANTED,
+    REPLY_INSPECTED, REPLY_NOT_HELD, REPLY_QUEUED, REPLY_RELEASED, REPLY_RENEWED, REPLY_STALE,
+    WAS_ABSENT, WAS_HELD, WAS_QUEUED, number,
+};
+
+const OPERATION: &str = "lease";
+
+#[async_trait]
+impl Leases for Connection {
+    async fn execute(&self, calls: &[LeaseCall]) -> Result<Stamped<Vec<Reply>>, StoreError> {
+        let needs_memory = calls.iter().any(|c| matches!(c.op, Op::Acquire(_)));
+        let script = if needs_memory {
+            &self.scripts.leases
+        } else {
+            &self.scripts.leases_when_full
+        };
+        let keys = &self.shared.keys;
+        let fill = |cmd: &mut Cmd| {
+            put_keys(cmd, keys, calls);
+            put_words(cmd, keys, calls);
+        };
+        let answer = self.run(OPERATION, script, fill).await?;
+        let stamped = take_replies(answer)?;
+        if stamped.value.len() == calls.len() {
+            Ok(stamped)
+        } else {
+            Err(malformed(OPERATION))
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(
+            Safety::BestEffort,
+            ClockSource::ServerWall,
+            Duration::from_millis(20),
+        )
+    }
+}
+
+/// The number of keys, then one key a call.
+pub(crate) fn put_keys(cmd: &mut Cmd, keys: &Keys, calls: &[LeaseCall]) {
+    cmd.arg(calls.len());
+    for call in calls {
+        cmd.arg(keys.lease(&call.name));
+    }
+}
+
+/// The prefix of the channels, then each call's words.
+pub(crate) fn put_words(cmd: &mut Cmd, keys: &Keys, calls: &[LeaseCall]) {
+    let prefix = calls.first().map(|call| keys.channels(call.name.bucket()));
+    cmd.arg(prefix.unwrap_or_default());
+    for call in calls {
+        match &call.op {
+            Op::Acquire(ask) => cmd
+                .arg(OP_ACQUIRE)
+                .arg(ask.rid.to_string())
+                .arg(number(ask.not_after_us))
+                .arg(ask.weight)
+                .arg(number(ask.ttl_us))
+                .arg(u8::from(ask.wait))
+                .arg(number(ask.want))
+                .arg(number(ask.seen))
+                .arg(&ask.label),
+            Op::Renew(ask) => cmd
+                .arg(OP_RENEW)
+                .arg(ask.rid.to_string())
+                .arg(number(ask.not_after_us))
+                .arg(number(ask.renewal)),
+            Op::Release(ask) => cmd
+                .arg(OP_RELEASE)
+                .arg(ask.rid.to_string())
+                .arg(number(ask.not_after_us))
+                .arg(number(ask.used))
+                .arg(number(ask.close_until_us)),
+            Op::Inspect => cmd.arg(OP_INSPECT),
+        };
+    }
+}
+
+/// The time, then one array a call.
+pub(crate) fn take_replies(answer: Value) -> Result<Stamped<Vec<Reply>>, StoreError> {
+    let (now, replies) = take_time(OPERATION, answer)?;
+    let value = replies.map(take_reply).collect::<Result<_, _>>()?;
+    Ok(Stamped { now, value })
+}
+
+/// Every script's answer begins with its time.
+pub(crate) fn take_time(
+    operation: &'static str,
+    answer: Value,
+) -> Result<(Now, impl Iterator<Item = Value>), StoreError> {
+    let Value::Array(values) = answer else {
+        return Err(malformed(operation));
+    };
+    let mut values = values.into_iter();
+    let time = values.next().as_ref().and_then(integer);
+    let time = time.ok_or_else(|| malformed(operation))?;
+    Ok((on_server_clock(time), values))
+}
+
+/// Redis has one clock, and it outlives its machine.
+pub(crate) fn on_server_clock(time_us: u64) -> Now {
+    Now {
+        lease_us: time_us,
+        wall_us: time_us,
+        epoch: 0,
+    }
+}
+
+pub(crate) fn integer(value: &Value) -> Option<u64> {
+    match value {
+        Value::Int(value) => u64::try_from(*value).ok(),
+        _ => None,
+    }
+}
+
+fn take_reply(reply: Value) -> Result<Reply, StoreError> {
+    let Value::Array(fields) = &reply else {
+        return Err(malformed(OPERATION));
+    };
+    if let [Value::Int(code), Value::BulkString(bytes)] = &**fields
+        && u64::try_from(*code) == Ok(REPLY_INSPECTED)
+    {
+        return Ok(Reply::Inspected(Some(protocol::decode(bytes)?)));
+    }
+    reply_of(fields).ok_or_else(|| malformed(OPERATION))
+}
+
+fn reply_of(fields: &[Value]) -> Option<Reply> {
+    let at = |i: usize| fields.get(i).and_then(integer);
+    Some(match at(0)? {
+        REPLY_GRANTED => Reply::Granted {
+            first: at(1)?,
+            end: at(2)?,
+            remaining_us: at(3)?,
+            claimed: at(4)? == 1,
+        },
+        REPLY_QUEUED => Reply::Queued {
+            ahead: u32::try_from(at(1)?).ok()?,
+            check_in_us: at(2)?,
+        },
+        REPLY_BUSY => {
+            let Value::BulkString(holder) = fields.get(1)? else {
+                return None;
+            };
+            Reply::Busy {
+                holder: String::from_utf8(holder.clone()).ok()?,
+                held_us: at(2)?,
+                remaining_us: at(3)?,
+            }
+        }
+        REPLY_RENEWED => Reply::Renewed {
+            remaining_us: at(1)?,
+        },
+        REPLY_RELEASED => Reply::Released {
+            was: match at(1)? {
+                WAS_HELD => Was::Held,
+                WAS_QUEUED => Was::Queued,
+                WAS_ABSENT => Was::Absent,
+                _ => return None,
+            },
+        },
+        REPLY_NOT_HELD => Reply::NotHeld,
+        REPLY_CLOSED => Reply::Closed,
+        REPLY_STALE => Reply::Stale,
+        REPLY_INSPECTED => Reply::Inspected(None),
+        _ => return None,
+    })
+}

@@ -1,0 +1,239 @@
+//! The Lua scripts: put together once, with the protocol's own constants, and run by their hash.
+
+use leasehold_core::protocol;
+use redis::Cmd;
+
+/// Beyond the time that a key can matter, so that an expiry of Redis is never what ends a lease.
+const SLACK_MS: u64 = 60_000;
+/// What a namespace says of itself is kept this long after the last heartbeat: 30 days.
+const KEEP_NAMESPACE_MS: u64 = 30 * 24 * 3600 * 1000;
+/// The layout of a namespace's own key.
+pub(crate) const META_FORMAT: u64 = 1;
+/// How a script says that a format is newer than it knows.
+pub(crate) const TOO_NEW: &str = "LEASEHOLDTOONEW";
+
+pub(crate) const OP_ACQUIRE: &str = "a";
+pub(crate) const OP_RENEW: &str = "r";
+pub(crate) const OP_RELEASE: &str = "x";
+pub(crate) const OP_INSPECT: &str = "i";
+
+pub(crate) const EXPECT_ANY: &str = "any";
+pub(crate) const EXPECT_ABSENT: &str = "absent";
+
+macro_rules! codes {
+    ($($name:ident = $value:literal),+ $(,)?) => {
+        $(pub(crate) const $name: u64 = $value;)+
+        const CODES: &[(&str, u64)] = &[$((stringify!($name), $name)),+];
+    };
+}
+codes! {
+    REPLY_GRANTED = 0,
+    REPLY_QUEUED = 1,
+    REPLY_BUSY = 2,
+    REPLY_RENEWED = 3,
+    REPLY_RELEASED = 4,
+    REPLY_NOT_HELD = 5,
+    REPLY_CLOSED = 6,
+    REPLY_STALE = 7,
+    REPLY_INSPECTED = 8,
+    REPLY_WRITTEN = 0,
+    REPLY_CONFLICT = 1,
+    REPLY_FENCED = 2,
+    WAS_HELD = 0,
+    WAS_QUEUED = 1,
+    WAS_ABSENT = 2,
+}
+
+/// The places of fields in the stored arrays, counted from 1: the order of the fields in Rust, which is the layout.
+const FIELDS: &[&[&str]] = &[
+    &["LAST", "EPOCH", "ENTRIES", "CLOSED"],
+    &[
+        "RID",
+        "PHASE",
+        "WEIGHT",
+        "TTL_US",
+        "WANT",
+        "SEEN",
+        "NOT_AFTER_US",
+        "SINCE_US",
+        "HEARD_US",
+        "FIRST",
+        "END",
+        "GRANTED_US",
+        "EXPIRES_US",
+        "RENEWAL",
+        "LABEL",
+    ],
+    &["RID", "UNTIL_US"],
+    &[
+        "REGISTER_VERSION",
+        "REGISTER_FENCE",
+        "REGISTER_EXPIRES_US",
+        "REGISTER_VALUE",
+    ],
+];
+
+fn constant(name: &str) -> Option<String> {
+    let number = match name {
+        "CAPACITY" => 1,
+        "WAITING" => u8::from(protocol::Phase::Waiting).into(),
+        "DORMANT" => u8::from(protocol::Phase::Dormant).into(),
+        "GRANTED" => u8::from(protocol::Phase::Granted).into(),
+        "HELD" => u8::from(protocol::Phase::Held).into(),
+        "LIVENESS_US" => protocol::LIVENESS_US,
+        "HEARTBEAT_US" => protocol::HEARTBEAT_US,
+        "CLAIM_WINDOW_US" => protocol::CLAIM_WINDOW_US,
+        "BLOCK_AHEAD_US" => protocol::BLOCK_AHEAD_US,
+        "RANK_STEP_US" => protocol::RANK_STEP_US,
+        "SLACK_MS" => SLACK_MS,
+        "KEEP_NAMESPACE_MS" => KEEP_NAMESPACE_MS,
+        "META_FORMAT" => META_FORMAT,
+        // A uuid without hyphens.
+        "NODE_CHARS" => 32,
+        "FORMAT" => return Some(char::from(protocol::FORMAT).into()),
+        "REGISTER_FORMAT" => return Some(char::from(protocol::REGISTER_FORMAT).into()),
+        "TOO_NEW" => return Some(TOO_NEW.into()),
+        "OP_ACQUIRE" => return Some(OP_ACQUIRE.into()),
+        "OP_RENEW" => return Some(OP_RENEW.into()),
+        "OP_RELEASE" => return Some(OP_RELEASE.into()),
+        "EXPECT_ANY" => return Some(EXPECT_ANY.into()),
+        "EXPECT_ABSENT" => return Some(EXPECT_ABSENT.into()),
+        _ => {
+            let code = CODES.iter().find(|(code, _)| *code == name);
+            let field = || {
+                let places = FIELDS
+                    .iter()
+                    .find_map(|f| f.iter().position(|f| *f == name));
+                places.map(|place| place as u64 + 1)
+            };
+            code.map(|(_, value)| *value).or_else(field)?
+        }
+    };
+    Some(number.to_string())
+}
+
+/// Replaces each `$NAME`.
+fn expand(lua: &str) -> String {
+    let mut pieces = lua.split('$');
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end = piece
+            .find(|c: char| !(c.is_ascii_uppercase() || c == '_'))
+            .unwrap_or(piece.len());
+        let (name, rest) = piece.split_at(end);
+        // The scripts are part of this crate; a test puts every one together.
+        text += &constant(name).unwrap_or_else(|| panic!("the scripts have no ${name}"));
+        text += rest;
+    }
+    text
+}
+
+/// One script.
+#[derive(Debug)]
+pub(crate) struct Script {
+    text: String,
+    hash: String,
+}
+
+/// Whether a script may run when the server is over its memory limit.
+#[derive(Debug, Clone, Copy)]
+enum OutOfMemory {
+    Refuses,
+    Runs,
+}
+
+impl Script {
+    fn new(clock: &str, lua: &str, out_of_memory: OutOfMemory) -> Self {
+        let flags = match out_of_memory {
+            OutOfMemory::Refuses => "",
+            OutOfMemory::Runs => " flags=allow-oom",
+        };
+        let text = expand(&format!("#!lua{flags}\n{clock}{lua}"));
+        let hash = redis::Script::new(&text).get_hash().to_owned();
+        Self { text, hash }
+    }
+
+    /// Runs the script if the server has it.
+    pub(crate) fn by_hash(&self) -> Cmd {
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(&self.hash);
+        cmd
+    }
+
+    /// Runs the script, and leaves it there.
+    pub(crate) fn by_text(&self) -> Cmd {
+        let mut cmd = redis::cmd("EVAL");
+        cmd.arg(&self.text);
+        cmd
+    }
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Scripts {
+    /// Lease calls, some of which may need new memory.
+    pub(crate) leases: Script,
+    /// The same, for calls that only keep or end what is there: they work on a full server too.
+    pub(crate) leases_when_full: Script,
+    pub(crate) register: Script,
+    pub(crate) beat: Script,
+}
+
+impl Scripts {
+    /// On the server's clock.
+    pub(crate) fn new() -> Self {
+        Self::with_clock(include_str!("lua/server_clock.lua"))
+    }
+
+    /// On a clock that a test sets with each call: the first three arguments.
+    #[cfg(test)]
+    pub(crate) fn on_a_test_clock() -> Self {
+        Self::with_clock(include_str!("tests/argument_clock.lua"))
+    }
+
+    fn with_clock(clock: &str) -> Self {
+        let leases = include_str!("lua/leases.lua");
+        let register = include_str!("lua/register.lua");
+        let beat = include_str!("lua/beat.lua");
+        Self {
+            leases: Script::new(clock, leases, OutOfMemory::Refuses),
+            leases_when_full: Script::new(clock, leases, OutOfMemory::Runs),
+            register: Script::new(clock, register, OutOfMemory::Refuses),
+            beat: Script::new(clock, beat, OutOfMemory::Runs),
+        }
+    }
+}
+
+/// What Lua's numbers hold exactly; larger ones of the protocol all mean "never" or "any".
+pub(crate) const LARGEST: u64 = (1 << 53) - 1;
+
+/// A number as a script reads it.
+pub(crate) fn number(value: u64) -> u64 {
+    value.min(LARGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_constant_of_the_scripts_is_known() {
+        let scripts = Scripts::new();
+        for script in [&scripts.leases, &scripts.register, &scripts.beat] {
+            assert!(!script.text.contains('$'), "{}", script.text);
+        }
+    }
+
+    #[test]
+    fn a_production_script_takes_no_time_from_its_caller() {
+        for script in [Scripts::new().leases, Scripts::new().register] {
+            assert!(script.text.contains("redis.call('TIME')"));
+        }
+    }
+
+    #[test]
+    fn fields_stand_in_the_order_of_the_stored_layout() {
+        assert_eq!(expand("e[$EXPIRES_US], c[$UNTIL_US]"), "e[13], c[2]");
+        assert_eq!(expand("'$FORMAT' $LIVENESS_US $GRANTED"), "'1' 12500000 2");
+    }
+}

@@ -1,0 +1,406 @@
+//! Lua against `protocol::apply`: the same calls at the same times have the same answers, pushes and records.
+
+use std::collections::BTreeMap;
+
+use leasehold_core::name::{Class, ResourceName};
+use leasehold_core::protocol::{
+    self, Acquire, Closed, Entry, NodeId, Now, Op, Phase, Record, Release, Renew, Reply, Rid,
+};
+use leasehold_core::store::LeaseCall;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::rig::{Rig, START_US, runner, step};
+use crate::leases::{put_keys, put_words, take_replies};
+use crate::script::{LARGEST, TOO_NEW};
+
+const NODES: u64 = 3;
+
+fn node(i: u64) -> NodeId {
+    NodeId::new(uuid::Uuid::from_u64_pair(
+        0x0190_0000_0000_7000,
+        0x8000_0000_0000_0000 | i,
+    ))
+}
+
+fn nodes() -> Vec<NodeId> {
+    (0..NODES).map(node).collect()
+}
+
+/// Two resources of one bucket.
+fn names() -> [ResourceName; 2] {
+    let class = Class::new("Rechnung/ü".split('/').next().unwrap()).unwrap();
+    let first = class.resource("a{b}").unwrap();
+    let same_bucket = |n: &u32| class.resource(n).unwrap().bucket() == first.bucket();
+    let second = (0..10_000).find(same_bucket).unwrap();
+    [first, class.resource(second).unwrap()]
+}
+
+/// A call, in terms of the state it meets.
+#[derive(Debug, Clone)]
+struct Ask {
+    name: usize,
+    rid: (u64, u64),
+    not_after_in: i64,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Acquire {
+        weight: u32,
+        ttl_us: u64,
+        wait: bool,
+        want: u64,
+        seen: Seen,
+    },
+    Renew {
+        renewal: u64,
+    },
+    Release {
+        used: Used,
+        close_in: i64,
+    },
+    Inspect,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Seen {
+    Nothing,
+    Now(i64),
+    NearlyAll,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Used {
+    Nothing,
+    First,
+    End,
+    Beyond,
+}
+
+fn asks() -> impl Strategy<Value = Ask> {
+    let acquire = (
+        select(vec![1, 1, 1, 1, 0, 2]),
+        select(vec![
+            1,
+            20_000,
+            400_000,
+            1_000_000,
+            30_000_000,
+            86_400_000_000,
+        ]),
+        prop::bool::weighted(0.8),
+        select(vec![1, 1, 0, 5, 1024, 1_000_000_000]),
+        select(vec![
+            Seen::Nothing,
+            Seen::Nothing,
+            Seen::Now(-1),
+            Seen::Now(0),
+            Seen::Now(700),
+            Seen::Now(5_000_000),
+            Seen::NearlyAll,
+        ]),
+    );
+    let acquire = acquire.prop_map(|(weight, ttl_us, wait, want, seen)| What::Acquire {
+        weight,
+        ttl_us,
+        wait,
+        want,
+        seen,
+    });
+    let renew = (0_u64..4).prop_map(|renewal| What::Renew { renewal });
+    let release = (
+        select(vec![Used::Nothing, Used::First, Used::End, Used::Beyond]),
+        select(vec![-5, 0, 1, 900, 3_000_000]),
+    );
+    let release = release.prop_map(|(used, close_in)| What::Release { used, close_in });
+    let what = prop_oneof![5 => acquire, 2 => renew, 3 => release, 1 => Just(What::Inspect)];
+    let not_after = select(vec![
+        -1,
+        0,
+        100,
+        2_000_000,
+        30_000_000,
+        30_000_000,
+        30_000_000,
+        i64::MAX,
+    ]);
+    (0..2_usize, (0..NODES, 1..4_u64), not_after, what).prop_map(
+        |(name, rid, not_after_in, what)| Ask {
+            name,
+            rid,
+            not_after_in,
+            what,
+        },
+    )
+}
+
+fn clock_steps() -> impl Strategy<Value = i64> {
+    select(vec![
+        0, 0, 1, 300, 900, 1_001, 50_000, 400_000, 1_000_000, 1_000_001, 5_000_000, 13_000_000, -1,
+        -700, -2_000_000,
+    ])
+}
+
+fn at(now: Now, delta: i64) -> u64 {
+    if delta == i64::MAX {
+        return LARGEST;
+    }
+    now.lease_us.saturating_add_signed(delta)
+}
+
+impl Ask {
+    fn call(&self, record: Option<&Record>, now: Now, names: &[ResourceName]) -> LeaseCall {
+        let rid = Rid {
+            node: node(self.rid.0),
+            seq: self.rid.1,
+        };
+        let not_after_us = at(now, self.not_after_in);
+        let entry = record.and_then(|r| r.entries.iter().find(|e| e.rid == rid));
+        let block = entry.map_or((7, 9), |e| (e.first, e.end));
+        let op = match self.what {
+            What::Acquire {
+                weight,
+                ttl_us,
+                wait,
+                want,
+                seen,
+            } => Op::Acquire(Acquire {
+                rid,
+                not_after_us,
+                weight,
+                ttl_us,
+                wait,
+                want,
+                seen: match seen {
+                    Seen::Nothing => 0,
+                    Seen::Now(delta) => now.wall_us.saturating_add_signed(delta),
+                    // Each grant mints one more at the least.
+                    Seen::NearlyAll => LARGEST - 1_000,
+                },
+                label: format!("node {}, büro", self.rid.0),
+            }),
+            What::Renew { renewal } => Op::Renew(Renew {
+                rid,
+                not_after_us,
+                renewal,
+            }),
+            What::Release { used, close_in } => Op::Release(Release {
+                rid,
+                not_after_us,
+                used: match used {
+                    Used::Nothing => 0,
+                    Used::First => block.0,
+                    Used::End => block.1,
+                    Used::Beyond => block.1 + 1,
+                },
+                close_until_us: at(now, close_in),
+            }),
+            What::Inspect => Op::Inspect,
+        };
+        LeaseCall {
+            name: names[self.name].clone(),
+            op,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Seldom {
+    queued: u32,
+    handed_over: u32,
+    closed: u32,
+    renewed: u32,
+    spent: u32,
+}
+
+#[test]
+#[allow(clippy::too_many_lines)]
+fn lua_and_the_protocol_agree_on_every_answer_push_and_record() {
+    let names = names();
+    let rig = Rig::new(names[0].bucket(), &nodes());
+    // (calls of one batch, how the clock moves before it, whether the machine's epoch changes)
+    let batch = (vec(asks(), 1..4), clock_steps(), prop::bool::weighted(0.02));
+    let mut seldom = Seldom::default();
+    let counts = std::cell::RefCell::new(&mut seldom);
+    let result = runner(250).run(&vec(batch, 1..40), |batches| {
+        let mut model: BTreeMap<ResourceName, Record> = BTreeMap::new();
+        for name in &names {
+            rig.delete(&rig.keys.lease(name));
+        }
+        let mut now = Now {
+            lease_us: START_US,
+            wall_us: START_US + 17,
+            epoch: 0,
+        };
+        for (asks, by_us, reboot) in batches {
+            now = step(now, by_us);
+            now.epoch += u64::from(reboot);
+            let (mut calls, mut replies, mut granted) = (vec![], vec![], vec![]);
+            for ask in &asks {
+                let name = &names[ask.name];
+                let call = ask.call(model.get(name), now, &names);
+                let existed = model.contains_key(name);
+                let outcome = protocol::apply(model.remove(name), &call.op, now);
+                let mut counts = counts.borrow_mut();
+                counts.spent += u32::from(existed && outcome.record.is_none());
+                counts.queued += u32::from(matches!(outcome.reply, Reply::Queued { .. }));
+                counts.closed += u32::from(matches!(outcome.reply, Reply::Closed));
+                counts.renewed += u32::from(matches!(outcome.reply, Reply::Renewed { .. }));
+                counts.handed_over += u32::from(!outcome.granted.is_empty());
+                model.extend(outcome.record.map(|record| (name.clone(), record)));
+                calls.push(call);
+                replies.push(outcome.reply);
+                granted.extend(outcome.granted);
+            }
+            let answer = rig.run(
+                &rig.scripts.leases,
+                now,
+                |cmd| put_keys(cmd, &rig.keys, &calls),
+                |cmd| put_words(cmd, &rig.keys, &calls),
+            );
+            let answers = take_replies(answer).unwrap();
+            prop_assert_eq!(answers.now.lease_us, now.lease_us);
+            prop_assert_eq!(answers.value, replies, "{:?}", calls);
+            prop_assert_eq!(rig.take_pushes(), granted, "{:?}", calls);
+            for name in &names {
+                let key = rig.keys.lease(name);
+                let stored = rig.get(&key).map(|bytes| protocol::decode(&bytes).unwrap());
+                prop_assert_eq!(stored.as_ref(), model.get(name), "{:?}", calls);
+                if let Some(record) = stored {
+                    let keep_ms = i64::try_from(record.keep_for_us(now) / 1000).unwrap();
+                    prop_assert!(rig.time_to_live_ms(&key) >= keep_ms);
+                }
+            }
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+    // The cases are of use only if they get this far.
+    for count in [
+        seldom.queued,
+        seldom.handed_over,
+        seldom.closed,
+        seldom.renewed,
+        seldom.spent,
+    ] {
+        assert!(count > 20, "{count}");
+    }
+}
+
+/// A record that Rust wrote, with the largest numbers there are.
+fn full_record(last: u64) -> Record {
+    let entry = |i: u64, phase| Entry {
+        rid: Rid {
+            node: node(i),
+            seq: LARGEST - i,
+        },
+        phase,
+        weight: 1,
+        ttl_us: 30_000_000,
+        want: 1,
+        seen: last - 1,
+        not_after_us: LARGEST,
+        since_us: START_US,
+        heard_us: START_US,
+        first: 0,
+        end: 0,
+        granted_us: 0,
+        expires_us: 0,
+        renewal: (1 << 40) + 1,
+        label: "x".repeat(40),
+    };
+    let mut holder = entry(0, Phase::Held);
+    (holder.first, holder.end) = (last, last);
+    (holder.granted_us, holder.expires_us) = (START_US, LARGEST);
+    Record {
+        last,
+        epoch: 0,
+        entries: vec![holder, entry(1, Phase::Waiting), entry(2, Phase::Dormant)],
+        closed: vec![Closed {
+            rid: Rid {
+                node: node(2),
+                seq: 4,
+            },
+            until_us: LARGEST,
+        }],
+    }
+}
+
+fn inspect(rig: &Rig, name: &ResourceName, now: Now) -> Reply {
+    let calls = [LeaseCall {
+        name: name.clone(),
+        op: Op::Inspect,
+    }];
+    let answer = rig.run(
+        &rig.scripts.leases,
+        now,
+        |cmd| put_keys(cmd, &rig.keys, &calls),
+        |cmd| put_words(cmd, &rig.keys, &calls),
+    );
+    take_replies(answer).unwrap().value.remove(0)
+}
+
+#[test]
+fn numbers_up_to_2_to_the_53_survive_lua() {
+    let [name, _] = names();
+    let rig = Rig::new(name.bucket(), &[]);
+    let now = Now {
+        lease_us: START_US,
+        wall_us: START_US,
+        epoch: 0,
+    };
+    for last in [1_795_425_306_933_629, (1 << 32) + 1, LARGEST - 1, LARGEST] {
+        let record = full_record(last);
+        rig.set(&rig.keys.lease(&name), &protocol::encode(&record));
+        assert_eq!(
+            inspect(&rig, &name, now),
+            Reply::Inspected(Some(record.clone()))
+        );
+        let stored = rig.get(&rig.keys.lease(&name)).unwrap();
+        assert_eq!(protocol::decode(&stored).unwrap(), record);
+    }
+}
+
+#[test]
+fn a_newer_record_changes_nothing_in_the_whole_batch() {
+    let [newer, other] = names();
+    let rig = Rig::new(newer.bucket(), &[]);
+    let now = step(Now::default(), i64::try_from(START_US).unwrap());
+    let mut bytes = protocol::encode(&full_record(START_US));
+    bytes[0] = b'2';
+    rig.set(&rig.keys.lease(&newer), &bytes);
+    let ask = Ask {
+        name: 0,
+        rid: (0, 1),
+        not_after_in: 1,
+        what: What::Acquire {
+            weight: 1,
+            ttl_us: 1_000_000,
+            wait: true,
+            want: 1,
+            seen: Seen::Nothing,
+        },
+    };
+    let names = [other.clone(), newer.clone()];
+    let mut calls = vec![ask.call(None, now, &names)];
+    calls.push(LeaseCall {
+        name: newer.clone(),
+        op: Op::Inspect,
+    });
+    let text = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        rig.run(
+            &rig.scripts.leases,
+            now,
+            |cmd| put_keys(cmd, &rig.keys, &calls),
+            |cmd| put_words(cmd, &rig.keys, &calls),
+        )
+    }))
+    .unwrap_err();
+    let text = text.downcast::<String>().unwrap();
+    assert!(text.contains(TOO_NEW), "{text}");
+    assert_eq!(rig.get(&rig.keys.lease(&other)), None);
+    assert_eq!(rig.get(&rig.keys.lease(&newer)), Some(bytes));
+}

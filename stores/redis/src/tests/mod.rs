@@ -1,0 +1,5 @@
+//! Tests that need the scripts on a clock of their own, which no build but the tests' has.
+
+mod leases;
+mod registers;
+mod rig;
