@@ -1,0 +1,252 @@
+//! Pushes: a datagram on the loopback interface to each address of the granted node.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket as StdUdpSocket};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use leasehold_core::Env;
+use leasehold_core::name::Bucket;
+use leasehold_core::protocol::Rid;
+use leasehold_core::store::{Event, EventSender, Events, StoreError};
+use sqlx::sqlite::SqliteConnection;
+use tokio::net::UdpSocket;
+use tokio::task::{JoinError, JoinHandle};
+
+use crate::connection::{Connection, Scope};
+use crate::error::Failure;
+use crate::poll;
+use crate::schema::integer;
+use crate::transaction::Transaction;
+use crate::writer::Query;
+
+/// The first byte of every datagram: the version of its layout, `1 token rid`.
+const PUSH_FORMAT: &str = "1";
+/// For how long an address is kept without being written again. A crash leaves it behind.
+const LISTENER_TTL_US: u64 = 10 * 60 * 1_000_000;
+
+/// A session's end of pushes.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// Who knows it can read the file. It also tells this session from whoever had its port before.
+    token: String,
+    /// `None` without a loopback interface: then waiters poll.
+    sender: Option<StdUdpSocket>,
+    /// Whether an address of this session is in the file.
+    announced: AtomicBool,
+}
+
+impl Endpoint {
+    pub(crate) fn new(env: &Env) -> Self {
+        let sender = StdUdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
+        let sender = sender.and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+        Self {
+            token: format!("{:016x}{:016x}", env.random(u64::MAX), env.random(u64::MAX)),
+            sender: sender.ok(),
+            announced: AtomicBool::new(false),
+        }
+    }
+}
+
+/// Sends pushes. A hint may be lost: whatever fails is passed over.
+pub(crate) fn push(scope: &Scope, pushes: &[(SocketAddr, String, Rid)]) {
+    let Some(sender) = &scope.endpoint.sender else {
+        return;
+    };
+    for (address, token, rid) in pushes {
+        let datagram = format!("{PUSH_FORMAT} {token} {rid}");
+        if let Err(error) = sender.send_to(datagram.as_bytes(), address) {
+            tracing::trace!(%error, %address, "a push was lost");
+        }
+    }
+}
+
+/// A push's request id, if the token is the receiver's.
+fn parse(datagram: &[u8], token: &str) -> Option<Rid> {
+    let mut words = std::str::from_utf8(datagram).ok()?.split(' ');
+    let known = words.next()? == PUSH_FORMAT && words.next()? == token;
+    let rid = words.next()?.parse().ok()?;
+    (known && words.next().is_none()).then_some(rid)
+}
+
+impl Transaction<'_> {
+    /// Looks up where those that this transaction made holders listen.
+    pub(crate) async fn find_listeners(&mut self) -> Result<(), sqlx::Error> {
+        for rid in std::mem::take(&mut self.effects.granted) {
+            let rows: Vec<(String, String)> = sqlx::query_as(
+                "SELECT address, token FROM leasehold_listener
+                 WHERE ns = ? AND node = ? AND epoch = ? AND until_us > ?",
+            )
+            .bind(self.scope.namespace.as_str())
+            .bind(rid.node.to_string())
+            .bind(integer(self.now.epoch))
+            .bind(integer(self.now.lease_us))
+            .fetch_all(&mut *self.sql)
+            .await?;
+            for (address, token) in rows {
+                // Only this machine's addresses: whoever writes the file must not make us send elsewhere.
+                let local = address.parse().ok();
+                if let Some(address) = local.filter(|a: &SocketAddr| a.ip().is_loopback()) {
+                    self.effects.pushes.push((address, token, rid));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes where this session listens.
+pub(crate) struct Announce(SocketAddr);
+
+#[async_trait]
+impl Query for Announce {
+    type Answer = ();
+    const OPERATION: &'static str = "listen";
+
+    async fn run(&self, tx: &mut Transaction<'_>) -> Result<(), Failure> {
+        sqlx::query(
+            "INSERT OR REPLACE INTO leasehold_listener (ns, node, token, address, epoch, until_us)
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(tx.scope.namespace.as_str())
+        .bind(tx.scope.node.to_string())
+        .bind(&tx.scope.endpoint.token)
+        .bind(self.0.to_string())
+        .bind(integer(tx.now.epoch))
+        .bind(integer(tx.now.lease_us + LISTENER_TTL_US))
+        .execute(&mut *tx.sql)
+        .await?;
+        tx.scope.endpoint.announced.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Takes this session's address out of the file, if that can be done at once.
+pub(crate) async fn withdraw(scope: &Scope, sql: &mut SqliteConnection) {
+    if !scope.endpoint.announced.load(Ordering::Relaxed) {
+        return;
+    }
+    let deleted =
+        sqlx::query("DELETE FROM leasehold_listener WHERE ns = ? AND node = ? AND token = ?")
+            .bind(scope.namespace.as_str())
+            .bind(scope.node.to_string())
+            .bind(&scope.endpoint.token)
+            .execute(sql)
+            .await;
+    if let Err(error) = deleted {
+        tracing::debug!(%error, "a listener's address was left to be collected");
+    }
+}
+
+/// The tasks by which a session hears of grants.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    _tasks: Vec<AbortOnDrop<()>>,
+}
+
+impl Connection {
+    async fn start_listening(&self) -> Result<Listening, StoreError> {
+        let bound = self.thread.spawn(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)));
+        let bound = bound.await.map_err(|_| {
+            StoreError::unknown("listen", "the store's thread ended: open the store again")
+        })?;
+        let socket = bound.and_then(|socket| socket.local_addr().map(|address| (socket, address)));
+        let mut tasks = Vec::new();
+        let mut address = None;
+        match socket {
+            Ok((socket, bound)) => {
+                self.ask(Announce(bound)).await?;
+                let receiver = receive(socket, Arc::clone(&self.scope), self.events.clone());
+                tasks.push(abort_on_drop(self.thread.spawn(receiver)));
+                address = Some(bound);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no loopback socket: waiters find grants by polling");
+            }
+        }
+        let announce = address.map(|address| poll::Announcer::new(address, &self.jobs));
+        let poll = poll::run(Arc::clone(&self.scope), self.events.clone(), announce);
+        tasks.push(abort_on_drop(self.thread.spawn(poll)));
+        Ok(Listening { _tasks: tasks })
+    }
+}
+
+impl Announce {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self(address)
+    }
+}
+
+async fn receive(socket: UdpSocket, scope: Arc<Scope>, events: EventSender) {
+    let mut datagram = [0; 256];
+    while !events.is_closed() {
+        // An error on a datagram socket is about one datagram.
+        let Ok(length) = socket.recv(&mut datagram).await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        if let Some(rid) = parse(&datagram[..length], &scope.endpoint.token) {
+            scope.waiters.forget(rid);
+            drop(events.send(Event::Granted(rid)));
+        }
+    }
+}
+
+#[async_trait]
+impl Events for Connection {
+    async fn listen(&self, _bucket: Bucket) -> Result<(), StoreError> {
+        // A node's pushes come to one address, of whatever bucket.
+        let listening = self.listening.get_or_try_init(|| self.start_listening());
+        listening.await.map(drop)
+    }
+}
+
+/// A task that ends with its handle.
+#[derive(Debug)]
+pub(crate) struct AbortOnDrop<T>(JoinHandle<T>);
+
+pub(crate) fn abort_on_drop<T>(task: JoinHandle<T>) -> AbortOnDrop<T> {
+    AbortOnDrop(task)
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<T> Future for AbortOnDrop<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_pushes_with_the_right_token_count() {
+        let rid = "0198f2a1b3c47d5e8f90a1b2c3d4e5f6.7";
+        let push = format!("1 secret {rid}");
+        assert_eq!(
+            parse(push.as_bytes(), "secret").map(|rid| rid.to_string()),
+            Some(rid.to_owned())
+        );
+        for bad in [
+            format!("1 guess {rid}"),
+            format!("2 secret {rid}"),
+            format!("1 secret {rid} more"),
+            "1 secret".into(),
+            String::new(),
+        ] {
+            assert_eq!(parse(bad.as_bytes(), "secret"), None, "{bad:?}");
+        }
+        assert_eq!(parse(&[0xff, 0xfe], "secret"), None);
+    }
+}
