@@ -193,12 +193,12 @@ impl Connector for RedisStore {
             StoreError::new(StoreErrorKind::Config, OPEN, text)
         })?;
         let shared = Arc::new(Shared::new(client, self.address.clone(), session.clone()));
-        let opening = async {
+        let opening = Box::pin(async {
             let link = shared.connect().await?;
             let connection = Connection::new(Arc::clone(&shared), link);
             self.check_server(&connection).await?;
             Ok(StoreHandle::of(Arc::new(connection)))
-        };
+        });
         let within = session.connect_timeout;
         let opened = session.env.timeout(within, opening).await;
         opened.unwrap_or_else(|_| {

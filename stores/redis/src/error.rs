@@ -2,16 +2,22 @@
 //!
 //! The driver's own texts are not passed on: some carry a value, or the words of a command, and so a password.
 
+use std::error::Error;
+use std::sync::Arc;
+
 use leasehold_core::store::{StoreError, StoreErrorKind};
 use redis::{ErrorKind, RedisError};
 
 use crate::script::TOO_NEW;
 
+const LOGIN_REFUSED: &str = "the password or user name was refused";
+
 /// What a failure to connect, to send or to receive was.
 pub(crate) fn describe(error: &RedisError) -> String {
     match error.kind() {
         ErrorKind::Io => io_text(error),
-        ErrorKind::AuthenticationFailed => "the password or user name was refused".into(),
+        _ if matches!(error.code(), Some("NOAUTH")) => "the server asks for a password".into(),
+        _ if is_refused_login(error) => LOGIN_REFUSED.into(),
         ErrorKind::RESP3NotSupported => {
             "the server does not speak RESP3: Redis 7.0 or newer is needed".into()
         }
@@ -23,20 +29,22 @@ pub(crate) fn describe(error: &RedisError) -> String {
     }
 }
 
+/// The operating system's text: it has no address and no word of a command in it.
 fn io_text(error: &RedisError) -> String {
-    use std::error::Error;
-    let io = error
-        .source()
-        .and_then(|source| source.downcast_ref::<std::io::Error>());
-    io.map_or_else(|| "the connection broke".into(), |e| e.kind().to_string())
+    type Shared = Arc<dyn Error + Send + Sync>;
+    let source = error.source();
+    let shared = source.and_then(|source| source.downcast_ref::<Shared>());
+    let io = match shared {
+        Some(shared) => shared.downcast_ref::<std::io::Error>(),
+        None => source.and_then(|source| source.downcast_ref()),
+    };
+    io.map_or_else(|| "the connection broke".into(), ToString::to_string)
 }
 
 /// Whether the server refused the credentials: a new attempt will not help.
 pub(crate) fn is_refused_login(error: &RedisError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::AuthenticationFailed | ErrorKind::RESP3NotSupported
-    ) || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
+    error.kind() == ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
 }
 
 /// What the server answered in place of a result.
@@ -60,7 +68,7 @@ pub(crate) fn refused(operation: &'static str, address: &str, error: &RedisError
             Refused,
             "the user may not do this: allow it +@all on the namespace's keys and channels".into(),
         ),
-        "NOAUTH" | "WRONGPASS" => (Refused, "the password or user name was refused".into()),
+        "NOAUTH" | "WRONGPASS" => (Refused, LOGIN_REFUSED.into()),
         "WRONGTYPE" => (
             Refused,
             "a key of this namespace holds something else: use another namespace".into(),

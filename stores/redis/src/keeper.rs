@@ -10,7 +10,7 @@ use std::time::Duration;
 use leasehold_core::Moment;
 use leasehold_core::name::Bucket;
 use leasehold_core::store::{Event, Session, StoreError, StoreErrorKind};
-use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, Value};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, PushInfo, PushKind, Value};
 use tokio::sync::{Notify, watch};
 
 use crate::error::{describe, is_refused_login};
@@ -121,7 +121,7 @@ impl Shared {
             .client
             .get_multiplexed_async_connection_with_config(&config);
         let driver = driver.await.map_err(|error| {
-            let kind = if is_refused_login(&error) {
+            let kind = if is_refused_login(&error) || error.kind() == ErrorKind::RESP3NotSupported {
                 StoreErrorKind::Refused
             } else {
                 StoreErrorKind::Unknown

@@ -95,7 +95,9 @@ pub(crate) fn put_words(cmd: &mut Cmd, keys: &Keys, calls: &[LeaseCall]) {
 /// The time, then one array a call.
 pub(crate) fn take_replies(answer: Value) -> Result<Stamped<Vec<Reply>>, StoreError> {
     let (now, replies) = take_time(OPERATION, answer)?;
-    let value = replies.map(take_reply).collect::<Result<_, _>>()?;
+    let value = replies
+        .map(|reply| take_reply(&reply))
+        .collect::<Result<_, _>>()?;
     Ok(Stamped { now, value })
 }
 
@@ -129,8 +131,8 @@ pub(crate) fn integer(value: &Value) -> Option<u64> {
     }
 }
 
-fn take_reply(reply: Value) -> Result<Reply, StoreError> {
-    let Value::Array(fields) = &reply else {
+fn take_reply(reply: &Value) -> Result<Reply, StoreError> {
+    let Value::Array(fields) = reply else {
         return Err(malformed(OPERATION));
     };
     if let [Value::Int(code), Value::BulkString(bytes)] = &**fields

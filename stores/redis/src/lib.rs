@@ -5,6 +5,7 @@
 //!
 //! What one server promises is [`Safety::BestEffort`](leasehold_core::store::Safety::BestEffort): a crash can lose its
 //! latest writes, and with them a lease. Fences still grow after that, as the protocol says.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod connection;
 mod connector;

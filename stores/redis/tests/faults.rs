@@ -1,0 +1,206 @@
+//! Servers that stop, die, come back, or answer nothing.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Node, REQUEST_TIMEOUT, acquire, name, release, renew};
+use leasehold_core::protocol::{Op, Reply};
+use leasehold_core::store::{Event, StoreErrorKind};
+use leasehold_testkit::{RedisServer, free_port};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+const SLACK: Duration = Duration::from_millis(100);
+const A_SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn x01_a_stopped_server_is_unknown_within_the_deadline_and_then_recovers() {
+    let server = RedisServer::start();
+    let node = Node::open(&server.url()).await;
+    let granted = node.call(acquire(node.rid(1))).await.unwrap();
+    server.stop();
+    // The first on the connection there is, the second on one that cannot be made.
+    for _ in 0..2 {
+        let start = node.env.now();
+        let error = node.call(renew(node.rid(1), 1)).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unknown);
+        let took = node.env.now().since(start);
+        assert!(took < REQUEST_TIMEOUT + SLACK, "{took:?}");
+        assert!(took >= REQUEST_TIMEOUT, "{took:?}");
+    }
+    server.resume();
+    node.answered(&renew(node.rid(1), 2), A_SECOND).await;
+    let Reply::Granted { first, .. } = granted else {
+        panic!("{granted:?}")
+    };
+    // The same request again is the same grant.
+    let again = node.call(acquire(node.rid(1))).await.unwrap();
+    assert!(matches!(again, Reply::Granted { first: f, .. } if f == first));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn x04_a_dead_server_costs_no_call_more_than_its_deadline() {
+    let mut server = RedisServer::start();
+    let node = Node::open(&server.url()).await;
+    server.kill();
+    for _ in 0..4 {
+        let start = node.env.now();
+        let error = node.call(Op::Inspect).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unknown);
+        let took = node.env.now().since(start);
+        assert!(took < REQUEST_TIMEOUT + SLACK, "{took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn x07_after_a_restart_calls_recover_and_pushes_come_again() {
+    let mut server = RedisServer::start();
+    let holder = Node::open(&server.url()).await;
+    let mut waiter = Node::open(&server.url()).await;
+    let bucket = name("a").bucket();
+    waiter.store.events.listen(bucket).await.unwrap();
+    server.restart();
+    // Without a call of the waiter's: it is told that it may have missed something.
+    assert_eq!(waiter.event().await, Event::Recheck);
+    let granted = holder.answered(&acquire(holder.rid(2)), A_SECOND).await;
+    let queued = waiter.answered(&acquire(waiter.rid(1)), A_SECOND).await;
+    assert!(matches!(queued, Reply::Queued { .. }), "{queued:?}");
+    let release = release(holder.rid(2), &granted);
+    holder.call(release).await.unwrap();
+    assert_eq!(waiter.event().await, Event::Granted(waiter.rid(1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn x08_a_refused_resubscription_is_no_connection() {
+    let server = RedisServer::start();
+    let mut node = Node::open(&server.url()).await;
+    node.store.events.listen(name("a").bucket()).await.unwrap();
+    server.command(&["ACL", "SETUSER", "default", "resetchannels"]);
+    // Whether the permission's end or this cuts the connection is the server's affair.
+    server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    let error = node.call(Op::Inspect).await.unwrap_err();
+    assert!(error.to_string().contains("subscribing again"), "{error}");
+    assert!(node.events.try_recv().is_err());
+    server.command(&["ACL", "SETUSER", "default", "allchannels"]);
+    assert_eq!(node.event().await, Event::Recheck);
+    node.call(Op::Inspect).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l14_a_server_that_closes_at_once_is_not_asked_in_a_busy_loop() {
+    let server = RedisServer::start();
+    let node = Node::open(&server.url()).await;
+    node.store.events.listen(name("a").bucket()).await.unwrap();
+    let connections = || -> u32 { server.info("total_connections_received").parse().unwrap() };
+    let before = connections();
+    for _ in 0..20 {
+        server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        node.env.sleep(Duration::from_millis(25)).await;
+    }
+    let own = 20;
+    let made = connections() - before - own;
+    // 20, 40, 80, 160, 320 ms...: half a second has room for few.
+    assert!((1..=8).contains(&made), "{made}");
+}
+
+/// Forwards to `port`. Connections made before a freeze carry nothing any more, those made after it do.
+struct Proxy {
+    port: u16,
+    freeze: watch::Sender<()>,
+    _tasks: JoinSet<()>,
+}
+
+impl Proxy {
+    async fn start(target: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (freeze, frozen) = watch::channel(());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                let mut frozen = frozen.clone();
+                frozen.mark_unchanged();
+                connections.spawn(forward(client, target, frozen));
+            }
+        });
+        Self {
+            port,
+            freeze,
+            _tasks: tasks,
+        }
+    }
+}
+
+async fn forward(mut client: TcpStream, target: u16, mut frozen: watch::Receiver<()>) {
+    let mut server = TcpStream::connect(("127.0.0.1", target)).await.unwrap();
+    tokio::select! {
+        biased;
+        // Neither closed nor answered.
+        Ok(()) = frozen.changed() => std::future::pending().await,
+        _ = copy_bidirectional(&mut client, &mut server) => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn x05_a_silent_connection_is_replaced_after_one_deadline() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let mut node = Node::open(&format!("redis://127.0.0.1:{}", proxy.port)).await;
+    node.store.events.listen(name("a").bucket()).await.unwrap();
+    node.call(acquire(node.rid(1))).await.unwrap();
+    proxy.freeze.send_replace(());
+    let error = node.call(renew(node.rid(1), 1)).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unknown);
+    let renewed = node.call(renew(node.rid(1), 2)).await.unwrap();
+    assert!(matches!(renewed, Reply::Renewed { .. }));
+    assert_eq!(node.event().await, Event::Recheck);
+}
+
+#[tokio::test]
+async fn a_dead_address_is_named_without_its_password() {
+    let port = free_port();
+    let start = leasehold_core::Env::system().now();
+    let url = format!("redis://user:s3cret@127.0.0.1:{port}");
+    let error = Node::try_open(&url).await.err().unwrap();
+    let took = leasehold_core::Env::system().now().since(start);
+    assert!(took < A_SECOND, "{took:?}");
+    assert_eq!(error.kind(), StoreErrorKind::Unknown);
+    let text = format!("connect: redis://***@127.0.0.1:{port}: Connection refused (os error 111)");
+    assert_eq!(error.to_string(), text);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up_in_time() {
+    let server = RedisServer::start();
+    server.stop();
+    let env = leasehold_core::Env::system();
+    let start = env.now();
+    let error = Node::try_open(&server.url()).await.err().unwrap();
+    let took = env.now().since(start);
+    assert!(took < A_SECOND + SLACK, "{took:?}");
+    assert_eq!(error.kind(), StoreErrorKind::Unknown);
+    assert!(error.to_string().contains(&server.url()), "{error}");
+}
+
+#[tokio::test]
+async fn x19_a_wrong_password_is_refused_and_not_repeated() {
+    let server = RedisServer::start_with(&["--requirepass", "right"]);
+    let port = server.port();
+    for login in ["", ":wr0ng@", "wr0ng:wr0ng@"] {
+        let url = format!("redis://{login}127.0.0.1:{port}");
+        let error = Node::try_open(&url).await.err().unwrap();
+        assert_eq!(error.kind(), StoreErrorKind::Refused);
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("wr0ng"), "{text}");
+        assert!(text.contains("password"), "{text}");
+    }
+    let node = Node::open(&server.url()).await;
+    node.call(Op::Inspect).await.unwrap();
+    let text = format!("{:?}", node.store);
+    assert!(!text.contains("right"), "{text}");
+}
