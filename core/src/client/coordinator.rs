@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 use super::{Builder, Core};
 use crate::env::{Background, Env};
 use crate::error::Error;
-use crate::lock::{Election, Mutexes};
 use crate::fence::Fence;
+use crate::lock::{Election, Mutexes};
 use crate::name::{Class, Namespace, ResourceName};
 use crate::protocol::{NodeId, Now, Op, Record, Reply};
 use crate::register::RegisterHandle;
@@ -150,6 +150,14 @@ impl Coordinator {
     /// Fences granted to this client from now on are greater than `fence`, wherever it came from.
     pub fn saw(&self, fence: Fence) {
         self.inner.core.saw(fence.get());
+    }
+
+    /// Refuses a TTL that no lease can have here.
+    ///
+    /// # Errors
+    /// [`Error::Ttl`], with the shortest and the longest that can be used.
+    pub fn check_ttl(&self, ttl: Duration) -> Result<(), Error> {
+        self.inner.core.check_ttl(ttl, self.capabilities().min_ttl)
     }
 
     /// A smoothed round trip to the store.

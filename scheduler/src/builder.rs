@@ -1,0 +1,138 @@
+//! Building a scheduler: everything that can be wrong with it is said here, before anything is claimed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::{Class, Coordinator};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::context::States;
+use crate::registers::LedgerRegister;
+use crate::scheduler::{Entry, Shared, leader_name};
+use crate::{Error, Job, Scheduler, metrics};
+
+/// Settings of a scheduler. Made by [`Scheduler::builder`].
+#[derive(Debug)]
+#[must_use = "call `build` or `run_until`"]
+pub struct Builder {
+    coord: Coordinator,
+    states: States,
+    jobs: Vec<Job>,
+    grace: Duration,
+    run_ttl: Duration,
+    leader_ttl: Duration,
+    drain: Duration,
+}
+
+impl Builder {
+    pub(crate) fn new(coord: &Coordinator) -> Self {
+        Self {
+            coord: coord.clone(),
+            states: States::default(),
+            jobs: Vec::new(),
+            grace: Duration::from_secs(5),
+            run_ttl: Duration::from_secs(30),
+            leader_ttl: Duration::from_secs(15),
+            drain: Duration::from_secs(20),
+        }
+    }
+
+    /// A value for every job that has `State<T>` of its type as an argument. One value a type; the last one counts.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.states.insert(value);
+        self
+    }
+
+    /// Jobs: `jobs![report::nightly, cache::refresh]`. May be called again; jobs add up.
+    pub fn jobs(mut self, jobs: impl IntoIterator<Item = Job>) -> Self {
+        self.jobs.extend(jobs);
+        self
+    }
+
+    /// How late a tick may start (default 5 s, at least 1 s). A later one is recorded as missed.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// The TTL of a run's lease (default 30 s): how long the fleet waits before it takes a silent node's run for lost.
+    pub fn run_ttl(mut self, ttl: Duration) -> Self {
+        self.run_ttl = ttl;
+        self
+    }
+
+    /// The TTL of leadership (default 15 s).
+    pub fn leader_ttl(mut self, ttl: Duration) -> Self {
+        self.leader_ttl = ttl;
+        self
+    }
+
+    /// How long runs may go on after the stop signal (default 20 s); then they are cancelled.
+    pub fn drain(mut self, drain: Duration) -> Self {
+        self.drain = drain;
+        self
+    }
+
+    /// Checks everything; claims nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::MissingState`], [`Error::DuplicateJob`], [`Error::Expression`], and names or TTLs that cannot be used.
+    pub fn build(self) -> Result<Scheduler, Error> {
+        metrics::describe();
+        if self.grace < Duration::from_secs(1) {
+            return Err(Error::Grace { grace: self.grace });
+        }
+        for ttl in [self.run_ttl, self.leader_ttl] {
+            self.coord.check_ttl(ttl)?;
+        }
+        let mut names = BTreeSet::new();
+        let mut entries = Vec::new();
+        for job in self.jobs {
+            if !names.insert(Arc::clone(&job.name)) {
+                let job = job.name.to_string();
+                return Err(Error::DuplicateJob { job });
+            }
+            let missing = job.requirements.iter().find(|need| !self.states.has(need));
+            if let Some(missing) = missing {
+                return Err(Error::MissingState {
+                    job: job.name.to_string(),
+                    type_name: missing.type_name,
+                });
+            }
+            let schedule = job.schedule()?.clone();
+            let name = Class::internal("~ledger").resource(&job.name)?;
+            entries.push(Entry {
+                ledger: LedgerRegister {
+                    job: Arc::clone(&job.name),
+                    register: self.coord.register_of(name),
+                    coord: self.coord.clone(),
+                },
+                schedule,
+                handler: job.handler,
+            });
+        }
+        let election = self.coord.election_of(leader_name()).ttl(self.leader_ttl);
+        Ok(Scheduler::new(Shared {
+            coord: self.coord,
+            entries,
+            states: Arc::new(self.states),
+            grace: self.grace,
+            run_ttl: self.run_ttl,
+            drain: self.drain,
+            election,
+            stop: CancellationToken::new(),
+            force: CancellationToken::new(),
+            runs: TaskTracker::new(),
+        }))
+    }
+
+    /// [`build`](Self::build), and [`Scheduler::run_until`].
+    ///
+    /// # Errors
+    /// As both.
+    pub async fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<(), Error> {
+        self.build()?.run_until(stop).await
+    }
+}

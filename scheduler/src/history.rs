@@ -1,0 +1,126 @@
+//! History: ended ticks, beyond what the ledger carries.
+
+use leasehold_core::{Coordinator, Error as CoreError, Expect, Put, RegisterHandle, RegisterReply};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::job::history_name;
+use crate::ledger::TickRecord;
+use crate::registers::{LedgerRegister, Stored, put_until_answered};
+use leasehold_core::Class;
+
+/// How many records of a job are kept.
+const KEPT: usize = 256;
+const FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Page {
+    format: u32,
+    records: Vec<TickRecord>,
+}
+
+impl Page {
+    fn decode(job: &str, bytes: &[u8]) -> Result<Self, Error> {
+        let page: Self = serde_json::from_slice(bytes).map_err(|error| Error::LedgerDamaged {
+            job: job.to_owned(),
+            error: error.to_string(),
+        })?;
+        if page.format > FORMAT {
+            return Err(Error::LedgerTooNew {
+                job: job.to_owned(),
+                found: page.format,
+                supported: FORMAT,
+            });
+        }
+        Ok(page)
+    }
+
+    /// Adds what is not there yet. A record written twice is one.
+    fn add(&mut self, records: &[TickRecord]) -> bool {
+        let before = self.records.len();
+        for record in records {
+            let key = record.key();
+            if let Err(at) = self.records.binary_search_by_key(&key, TickRecord::key) {
+                self.records.insert(at, record.clone());
+            }
+        }
+        let added = self.records.len() > before;
+        let surplus = self.records.len().saturating_sub(KEPT);
+        self.records.drain(..surplus);
+        added
+    }
+}
+
+async fn read(job: &str, register: &RegisterHandle) -> Result<(Page, Expect), Error> {
+    Ok(match register.get().await? {
+        Some(found) => (
+            Page::decode(job, &found.value)?,
+            Expect::Version(found.version),
+        ),
+        None => (
+            Page {
+                format: FORMAT,
+                records: Vec::new(),
+            },
+            Expect::Absent,
+        ),
+    })
+}
+
+/// Moves what the ledger carries to history: written there first, and taken from the ledger only once that is certain.
+/// Whoever does it twice, or at the same time as another, does no harm.
+pub(crate) async fn flush(ledger: &LedgerRegister, stored: Stored) -> Result<(), Error> {
+    let records = stored.ledger.out.clone();
+    if records.is_empty() {
+        return Ok(());
+    }
+    let register = ledger.coord.register_of(history_name(&ledger.job)?);
+    loop {
+        let (mut page, expect) = read(&ledger.job, &register).await?;
+        if !page.add(&records) {
+            break;
+        }
+        // Numbers, strings and sequences: JSON takes all of them.
+        let bytes = serde_json::to_vec(&page).expect("a page has only encodable fields");
+        let put = Put::new(bytes).expect(expect);
+        let (reply, _) = put_until_answered(&ledger.coord, &register, &put).await?;
+        if let RegisterReply::Written { .. } = reply {
+            break;
+        }
+    }
+    let clear = |ledger: &mut crate::ledger::Ledger, _| {
+        let before = ledger.out.len();
+        ledger.out.retain(|record| !records.contains(record));
+        ledger.out.len() < before
+    };
+    ledger.update(Some(stored), clear).await
+}
+
+/// What became of a job's latest ticks, oldest first: its history and what its ledger still carries.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use leasehold_core::{Coordinator, store::MemoryStore};
+/// # let coord = Coordinator::builder(MemoryStore::new(), "billing").connect().await?;
+/// for record in leasehold_scheduler::history(&coord, "nightly").await? {
+///     println!("{} {}", record.end, record.outcome);
+/// }
+/// # Ok::<(), leasehold_scheduler::Error>(()) }).unwrap();
+/// ```
+///
+/// # Errors
+/// [`Error::Core`] if the store can't say.
+///
+/// # Cancel safety
+/// Cancel safe.
+pub async fn history(coord: &Coordinator, job: &str) -> Result<Vec<TickRecord>, Error> {
+    // The ledger first: a record that moves meanwhile is then seen twice, which is once, and never not at all.
+    let ledger = coord.register_of(Class::internal("~ledger").resource(job).map_err(CoreError::from)?);
+    let out = match ledger.get().await? {
+        Some(register) => crate::ledger::Ledger::decode(job, &register.value)?.out,
+        None => Vec::new(),
+    };
+    let (mut page, _) = read(job, &coord.register_of(history_name(job)?)).await?;
+    page.add(&out);
+    Ok(page.records)
+}

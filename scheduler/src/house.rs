@@ -1,0 +1,110 @@
+//! Keeping the house: what the elected leader does beside running jobs like everybody else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::{Error as CoreError, Leadership, RegisterHandle};
+
+use crate::ledger::Ledger;
+use crate::registers::Stored;
+use crate::scheduler::{Entry, Shared};
+use crate::{Error, history, run};
+
+/// How often the leader looks through all ledgers.
+const SWEEP: Duration = Duration::from_secs(5);
+const BATCH: usize = 128;
+
+/// Leads if nobody does, so that a fleet's first tick already has a leader.
+pub(crate) async fn try_lead(shared: &Shared) -> Option<Leadership> {
+    shared.election.try_lead().await.ok()
+}
+
+/// Campaigns, and keeps the house while elected, until the scheduler stops. Runs that are still under way then keep
+/// their node, but not its leadership.
+pub(crate) async fn keep(shared: Arc<Shared>, mut first: Option<Leadership>) {
+    loop {
+        let leadership = match first.take() {
+            Some(leadership) => leadership,
+            None => tokio::select! {
+                biased;
+                () = shared.stop.cancelled() => return,
+                elected = shared.election.campaign() => match elected {
+                    Ok(leadership) => leadership,
+                    Err(CoreError::ShutDown) => return,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot campaign; trying again");
+                        shared.coord.env().sleep(SWEEP).await;
+                        continue;
+                    }
+                },
+            },
+        };
+        tracing::info!(term = %leadership.term(), "leading");
+        let stopped = lead(&shared, &leadership).await;
+        if stopped {
+            if let Err(error) = leadership.resign().await {
+                tracing::debug!(%error, "leadership ends with its TTL");
+            }
+            return;
+        }
+        tracing::warn!(term = %leadership.term(), "no longer leading");
+    }
+}
+
+/// Sweeps until leadership is lost (false) or the scheduler stops (true).
+async fn lead(shared: &Shared, leadership: &Leadership) -> bool {
+    let env = shared.coord.env();
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return true,
+            _ = leadership.lost() => return false,
+            swept = sweep(shared, leadership) => {
+                if let Err(error) = swept {
+                    tracing::debug!(%error, "a sweep waits for the store");
+                }
+            }
+        }
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return true,
+            _ = leadership.lost() => return false,
+            () = env.sleep(env.jittered(SWEEP)) => {}
+        }
+    }
+}
+
+/// Looks through all ledgers: writes its term, reaps lost runs, and moves what has ended to history.
+async fn sweep(shared: &Shared, leadership: &Leadership) -> Result<(), Error> {
+    for entries in shared.entries.chunks(BATCH) {
+        let registers: Vec<_> = entries.iter().map(|e| e.ledger.register.clone()).collect();
+        let read = RegisterHandle::read(&registers).await?;
+        for (entry, register) in entries.iter().zip(read.value) {
+            if let Some(stored) = entry.ledger.decode(register.as_ref())? {
+                tidy(shared, entry, stored, leadership.term().get()).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn tidy(shared: &Shared, entry: &Entry, stored: Stored, term: u64) -> Result<(), Error> {
+    let mut reaped = stored.ledger.clone();
+    run::reap(shared, &mut reaped).await?;
+    let live: Vec<u64> = reaped.running.iter().map(|run| run.fence).collect();
+    let known: Vec<u64> = stored.ledger.running.iter().map(|run| run.fence).collect();
+    if term > stored.ledger.term || live.len() < known.len() {
+        let tidy = |ledger: &mut Ledger, _| {
+            let before = ledger.clone();
+            ledger.term = ledger.term.max(term);
+            ledger.reap(|run| known.contains(&run.fence) && !live.contains(&run.fence));
+            *ledger != before
+        };
+        entry.ledger.update(Some(stored), tidy).await?;
+        let Some(stored) = entry.ledger.read().await?.value else {
+            return Ok(());
+        };
+        return history::flush(&entry.ledger, stored).await;
+    }
+    history::flush(&entry.ledger, stored).await
+}

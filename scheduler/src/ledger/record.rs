@@ -1,0 +1,116 @@
+//! What became of a tick.
+
+use std::fmt;
+
+use leasehold_core::NodeId;
+use serde::{Deserialize, Serialize};
+
+use super::Running;
+
+/// How a tick ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The run ended well.
+    Ran,
+    /// The run returned an error or panicked.
+    Failed,
+    /// Another run of the job was still under way.
+    SkippedOverlap,
+    /// No node claimed it in time.
+    Missed,
+    /// Claimed, and its lease ended before the run did.
+    LostLease,
+    /// The ledger's data was lost: what became of these ticks is not known.
+    Unknown,
+}
+
+impl Outcome {
+    /// As a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Ran => "ran",
+            Outcome::Failed => "failed",
+            Outcome::SkippedOverlap => "skipped_overlap",
+            Outcome::Missed => "missed",
+            Outcome::LostLease => "lost_lease",
+            Outcome::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What became of a tick, or of every tick of a range that nobody ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TickRecord {
+    /// The tick, or the first second of a range (seconds since 1970).
+    pub start: i64,
+    /// The tick, or the last second of a range.
+    pub end: i64,
+    /// Which attempt, from 1; 0 if nothing ran.
+    pub attempt: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The node that ran it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
+    /// The run's fence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<u64>,
+    /// From nominal time to claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+    /// From claim to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
+    /// What the run failed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The run ended after its claim had been given up: another record says so, this one stands beside it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
+}
+
+impl TickRecord {
+    pub(super) fn range(start: i64, end: i64, outcome: Outcome) -> Self {
+        Self {
+            start,
+            end,
+            attempt: 0,
+            outcome,
+            node: None,
+            fence: None,
+            delay_ms: None,
+            took_ms: None,
+            error: None,
+            late: false,
+        }
+    }
+
+    pub(crate) fn of_run(run: &Running, outcome: Outcome) -> Self {
+        Self {
+            attempt: run.attempt,
+            node: Some(run.node),
+            fence: Some(run.fence),
+            delay_ms: Some(run.delay_ms),
+            ..Self::range(run.tick, run.tick, outcome)
+        }
+    }
+
+    pub(super) fn lost(run: &Running) -> Self {
+        Self::of_run(run, Outcome::LostLease)
+    }
+
+    /// What makes it the same record, however often it is written to history.
+    pub(crate) fn key(&self) -> (i64, i64, u32, bool, u64) {
+        let fence = self.fence.unwrap_or(0);
+        (self.end, self.start, self.attempt, self.late, fence)
+    }
+}

@@ -1,0 +1,168 @@
+//! The scheduler: one a process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::{Class, Coordinator, Election, Leader, ResourceName};
+use leasehold_cron::Schedule;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::context::States;
+use crate::handler::Handler;
+use crate::registers::LedgerRegister;
+use crate::{Builder, Error, dispatch, house};
+
+/// After the drain time is over, a cancelled run has this long to come to an await.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Runs jobs on this node, as one of the fleet. Build it with [`Scheduler::builder`].
+#[derive(Debug)]
+pub struct Scheduler {
+    shared: Arc<Shared>,
+}
+
+/// What the scheduler's tasks share.
+pub(crate) struct Shared {
+    pub(crate) coord: Coordinator,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) states: Arc<States>,
+    pub(crate) grace: Duration,
+    pub(crate) run_ttl: Duration,
+    pub(crate) drain: Duration,
+    pub(crate) election: Election,
+    /// No claims from now on.
+    pub(crate) stop: CancellationToken,
+    /// Runs end now.
+    pub(crate) force: CancellationToken,
+    pub(crate) runs: TaskTracker,
+}
+
+/// A registered job.
+pub(crate) struct Entry {
+    pub(crate) ledger: LedgerRegister,
+    pub(crate) schedule: Schedule,
+    pub(crate) handler: Arc<Handler>,
+}
+
+impl Entry {
+    pub(crate) fn job(&self) -> &str {
+        &self.ledger.job
+    }
+
+    /// Under which a node announces which schedule of the job it was built with.
+    pub(crate) fn announcement(&self) -> String {
+        format!("job:{}", self.job())
+    }
+
+    /// Under which a node announces the latest tick it knows to be claimed.
+    pub(crate) fn tick_announcement(&self) -> String {
+        format!("tick:{}", self.job())
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let jobs: Vec<_> = self.entries.iter().map(Entry::job).collect();
+        f.debug_struct("Shared")
+            .field("coord", &self.coord)
+            .field("jobs", &jobs)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn leader_name() -> ResourceName {
+    let name = Class::internal("~leader").resource("scheduler");
+    name.expect("a constant that is a valid name")
+}
+
+impl Scheduler {
+    /// Begins a scheduler on `coord`.
+    pub fn builder(coord: &Coordinator) -> Builder {
+        Builder::new(coord)
+    }
+
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Who leads the fleet of this coordinator's namespace.
+    ///
+    /// # Errors
+    /// [`Error::Core`] if the store can't say.
+    pub async fn leader(coord: &Coordinator) -> Result<Option<Leader>, Error> {
+        Ok(coord.election_of(leader_name()).leader().await?)
+    }
+
+    /// Runs jobs until `stop` resolves, then drains: claims nothing more, lets runs end within the drain time, cancels
+    /// those that don't, records what became of all, and resigns if this node leads.
+    ///
+    /// A store that is away for a while is waited for; ticks that could not be claimed in time are recorded as missed.
+    ///
+    /// # Errors
+    /// None after a successful `build`, today; a store that refuses this version is logged and asked again.
+    ///
+    /// # Cancel safety
+    /// Dropped, it stops claiming and drops its runs at their next await; their leases end and the fleet records them as
+    /// lost. Resolve `stop` instead.
+    pub async fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<(), Error> {
+        let shared = &self.shared;
+        let env = shared.coord.env().clone();
+        for entry in &shared.entries {
+            let expression = entry.schedule.expression();
+            shared.coord.announce(&entry.announcement(), expression);
+        }
+        // Dropped with this future, whatever ends it.
+        let _stop = shared.stop.clone().drop_guard();
+        let _force = shared.force.clone().drop_guard();
+        let first_term = house::try_lead(shared).await;
+        let house = env.spawn(house::keep(Arc::clone(shared), first_term));
+        let dispatch = env.spawn(dispatch::run(Arc::clone(shared)));
+        stop.await;
+
+        tracing::info!("draining: no more claims, {} runs under way", shared.runs.len());
+        shared.stop.cancel();
+        // It ended, one way or another; a claim under way has become a run by now.
+        drop(dispatch.await);
+        shared.runs.close();
+        if env.timeout(shared.drain, shared.runs.wait()).await.is_err() {
+            shared.force.cancel();
+            let ended = env.timeout(LAST_GRACE * 3, shared.runs.wait()).await;
+            if ended.is_err() {
+                tracing::warn!("runs that do not yield are left behind; the fleet records them as lost");
+            }
+        }
+        for entry in &shared.entries {
+            shared.coord.retract(&entry.announcement());
+        }
+        drop(house.await);
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// The nodes that have the job.
+    pub(crate) fn nodes_with(&self, entry: &Entry) -> Vec<leasehold_core::NodeId> {
+        let key = entry.announcement();
+        let members = self.coord.members().members;
+        let having = members.into_iter().filter(|m| m.meta.contains_key(&key));
+        having.map(|member| member.node).collect()
+    }
+
+    /// The latest tick of the job that a live node knows to be claimed.
+    pub(crate) fn known_tick(&self, entry: &Entry) -> Option<i64> {
+        let key = entry.tick_announcement();
+        let members = self.coord.members().members;
+        let ticks = members.iter().filter_map(|m| m.meta.get(&key)?.parse().ok());
+        ticks.max()
+    }
+
+    /// Whether a live node was built with this schedule of the job.
+    pub(crate) fn is_announced(&self, entry: &Entry, expression: &str) -> bool {
+        let key = entry.announcement();
+        let members = self.coord.members().members;
+        (members.iter()).any(|m| m.meta.get(&key).is_some_and(|e| e == expression))
+    }
+}
