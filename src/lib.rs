@@ -1,1 +1,31 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+// The attribute's expansion names this crate from outside; the examples and tests of this package use it.
+#[allow(unused_extern_crates)]
+extern crate self as leasehold;
+
+mod connect;
+mod duration;
+pub mod prelude;
+
+pub use connect::{ConnectError, connect, store};
+pub use duration::DurationExt;
+/// The core crate: protocol, store contracts, client.
+pub use leasehold_core as core;
+pub use leasehold_core::store::MemoryStore;
+pub use leasehold_core::{
+    Builder, Busy, Class, Coordinator, Election, Env, Error, Expect, Fence, Leader, Leadership,
+    Lease, Lost, LostCause, Moment, MutexGuard, Mutexes, NameError, Namespace, NodeId, Put,
+    Register, RegisterHandle, RegisterReply, ResourceName, TtlError,
+};
+
+/// Leader-elected cron (feature `scheduler`).
+#[cfg(feature = "scheduler")]
+pub use leasehold_scheduler as scheduler;
+#[cfg(feature = "scheduler")]
+pub use leasehold_scheduler::{JobContext, Scheduler, State, jobs, shutdown_signal, singleton_job};
+
+#[cfg(feature = "redis")]
+pub use leasehold_redis::RedisStore;
+#[cfg(feature = "sqlite")]
+pub use leasehold_sqlite::SqliteStore;

@@ -117,7 +117,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     looks.close();
     // A claim under way is decided, one way or the other, before the drain begins; a store that does not answer
     // cannot hold the drain up for longer than a lease.
-    let decided = env.timeout(shared.run_ttl.min(shared.drain), looks.wait()).await;
+    let decided = env
+        .timeout(shared.run_ttl.min(shared.drain), looks.wait())
+        .await;
     if decided.is_err() {
         tracing::warn!("stopped while the store left claims undecided");
     }
@@ -149,7 +151,9 @@ fn take_report(shared: &Shared, locals: &mut [Local], report: Report) {
             local.schedule = seen.schedule;
             local.cursor = local.cursor.max(seen.cursor);
             local.state = State::Due(seen.next);
-            shared.coord.announce(&entry.tick_announcement(), local.cursor.to_string());
+            shared
+                .coord
+                .announce(&entry.tick_announcement(), local.cursor.to_string());
         }
         Err(error) => {
             tracing::warn!(job = entry.job(), %error, "cannot look after a job; trying again");
@@ -170,7 +174,9 @@ async fn look(
     let now_s = i64::try_from(now_us / 1_000_000).unwrap_or(i64::MAX);
     loop {
         let Some(current) = stored else {
-            let known = shared.known_tick(entry).max((seen_cursor > i64::MIN).then_some(seen_cursor));
+            let known = shared
+                .known_tick(entry)
+                .max((seen_cursor > i64::MIN).then_some(seen_cursor));
             let ledger = Ledger::new(entry.schedule.expression(), now_s, known);
             stored = settled(entry.ledger.swap(None, ledger).await?);
             continue;
@@ -187,7 +193,12 @@ async fn look(
         }
         let own = entry.schedule.expression();
         if ledger.expression != own && !shared.is_announced(entry, &ledger.expression) {
-            tracing::info!(job = entry.job(), from = ledger.expression, to = own, "schedule changed");
+            tracing::info!(
+                job = entry.job(),
+                from = ledger.expression,
+                to = own,
+                "schedule changed"
+            );
             ledger.adopt(own, now_s);
         }
         let schedule = match Schedule::parse(&ledger.expression) {
@@ -202,7 +213,9 @@ async fn look(
                 });
             }
         };
-        let due = schedule.next_after(ledger.cursor).is_some_and(|tick| tick <= now_s);
+        let due = schedule
+            .next_after(ledger.cursor)
+            .is_some_and(|tick| tick <= now_s);
         if due && !ledger.running.is_empty() {
             run::reap(shared, &mut ledger).await?;
         }
@@ -211,13 +224,21 @@ async fn look(
             Plan::Claim(tick) => {
                 if shared.stop.is_cancelled() {
                     let (cursor, next) = (before.cursor, Some(tick));
-                    return Ok(Seen { schedule, cursor, next });
+                    return Ok(Seen {
+                        schedule,
+                        cursor,
+                        next,
+                    });
                 }
                 stored = claim(shared, job, tick, version, ledger).await?;
             }
             Plan::Wait(next) if ledger == before => {
                 let cursor = ledger.cursor;
-                return Ok(Seen { schedule, cursor, next });
+                return Ok(Seen {
+                    schedule,
+                    cursor,
+                    next,
+                });
             }
             Plan::Wait(_) | Plan::Write => {
                 record_ends(entry, &before, &ledger);

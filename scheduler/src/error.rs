@@ -18,7 +18,9 @@ pub enum Error {
         type_name: &'static str,
     },
     /// Two jobs have one name.
-    #[error("two jobs are named `{job}`: a name is a job's identity in the store; give one of them `name = \"..\"`")]
+    #[error(
+        "two jobs are named `{job}`: a name is a job's identity in the store; give one of them `name = \"..\"`"
+    )]
     DuplicateJob {
         /// The name.
         job: String,
@@ -38,7 +40,9 @@ pub enum Error {
         grace: std::time::Duration,
     },
     /// A job's ledger was written by a newer version of leasehold.
-    #[error("the ledger of job `{job}` has format {found}, newer than {supported}: upgrade leasehold here")]
+    #[error(
+        "the ledger of job `{job}` has format {found}, newer than {supported}: upgrade leasehold here"
+    )]
     LedgerTooNew {
         /// The job.
         job: String,

@@ -115,7 +115,11 @@ pub(crate) async fn flush(ledger: &LedgerRegister, stored: Stored) -> Result<(),
 /// Cancel safe.
 pub async fn history(coord: &Coordinator, job: &str) -> Result<Vec<TickRecord>, Error> {
     // The ledger first: a record that moves meanwhile is then seen twice, which is once, and never not at all.
-    let ledger = coord.register_of(Class::internal("~ledger").resource(job).map_err(CoreError::from)?);
+    let ledger = coord.register_of(
+        Class::internal("~ledger")
+            .resource(job)
+            .map_err(CoreError::from)?,
+    );
     let out = match ledger.get().await? {
         Some(register) => crate::ledger::Ledger::decode(job, &register.value)?.out,
         None => Vec::new(),

@@ -9,9 +9,21 @@ const DELAY: &str = "leasehold_tick_delay_seconds";
 const DURATION: &str = "leasehold_run_seconds";
 
 pub(crate) fn describe() {
-    describe_counter!(ENDED, Unit::Count, "Ticks this node ended, by job and outcome");
-    describe_histogram!(DELAY, Unit::Seconds, "Time from a tick's nominal time to its claim, by job");
-    describe_histogram!(DURATION, Unit::Seconds, "How long runs took, by job and outcome");
+    describe_counter!(
+        ENDED,
+        Unit::Count,
+        "Ticks this node ended, by job and outcome"
+    );
+    describe_histogram!(
+        DELAY,
+        Unit::Seconds,
+        "Time from a tick's nominal time to its claim, by job"
+    );
+    describe_histogram!(
+        DURATION,
+        Unit::Seconds,
+        "How long runs took, by job and outcome"
+    );
 }
 
 pub(crate) fn claimed(job: &str, delay: Duration) {

@@ -35,7 +35,10 @@ mod tests {
         let nodes: Vec<_> = (0..4).map(|_| NodeId::new(env.uuid())).collect();
         let mut firsts = [0; 4];
         for tick in 0..1000 {
-            let mut ranks: Vec<_> = nodes.iter().map(|n| rank(*n, &nodes, "job", tick)).collect();
+            let mut ranks: Vec<_> = nodes
+                .iter()
+                .map(|n| rank(*n, &nodes, "job", tick))
+                .collect();
             firsts[ranks.iter().position(|rank| *rank == 0).unwrap()] += 1;
             ranks.sort_unstable();
             assert_eq!(ranks, [0, 1, 2, 3]);

@@ -90,9 +90,7 @@ impl LedgerRegister {
         let expect = from.map_or(Expect::Absent, Expect::Version);
         let put = Put::new(ledger.encode()).expect(expect);
         match put_until_answered(&self.coord, &self.register, &put).await? {
-            (RegisterReply::Written { version }, _) => {
-                Ok(Swap::Done(Stored { ledger, version }))
-            }
+            (RegisterReply::Written { version }, _) => Ok(Swap::Done(Stored { ledger, version })),
             (RegisterReply::Conflict(current), unsure) => Ok(Swap::Moved {
                 current: self.decode(current.as_ref())?,
                 unsure,
@@ -114,7 +112,11 @@ impl LedgerRegister {
     ) -> Result<(), Error> {
         let mut unsure = false;
         loop {
-            let Some(Stored { mut ledger, version }) = stored else {
+            let Some(Stored {
+                mut ledger,
+                version,
+            }) = stored
+            else {
                 return Ok(());
             };
             if !change(&mut ledger, unsure) {
@@ -122,7 +124,10 @@ impl LedgerRegister {
             }
             match self.swap(Some(version), ledger).await? {
                 Swap::Done(_) => return Ok(()),
-                Swap::Moved { current, unsure: maybe } => {
+                Swap::Moved {
+                    current,
+                    unsure: maybe,
+                } => {
                     unsure |= maybe;
                     stored = current;
                 }

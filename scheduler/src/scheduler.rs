@@ -122,7 +122,10 @@ impl Scheduler {
         let dispatch = env.spawn(dispatch::run(Arc::clone(shared)));
         stop.await;
 
-        tracing::info!("draining: no more claims, {} runs under way", shared.runs.len());
+        tracing::info!(
+            "draining: no more claims, {} runs under way",
+            shared.runs.len()
+        );
         shared.stop.cancel();
         // It ended, one way or another; a claim under way has become a run by now.
         drop(dispatch.await);
@@ -131,7 +134,9 @@ impl Scheduler {
             shared.force.cancel();
             let ended = env.timeout(LAST_GRACE * 3, shared.runs.wait()).await;
             if ended.is_err() {
-                tracing::warn!("runs that do not yield are left behind; the fleet records them as lost");
+                tracing::warn!(
+                    "runs that do not yield are left behind; the fleet records them as lost"
+                );
             }
         }
         for entry in &shared.entries {
@@ -155,7 +160,9 @@ impl Shared {
     pub(crate) fn known_tick(&self, entry: &Entry) -> Option<i64> {
         let key = entry.tick_announcement();
         let members = self.coord.members().members;
-        let ticks = members.iter().filter_map(|m| m.meta.get(&key)?.parse().ok());
+        let ticks = members
+            .iter()
+            .filter_map(|m| m.meta.get(&key)?.parse().ok());
         ticks.max()
     }
 

@@ -2,7 +2,9 @@
 
 use leasehold_core::store::MemoryStore;
 use leasehold_core::{Coordinator, Env};
-use leasehold_scheduler::{BoxError, Error, Job, JobContext, Scheduler, State, jobs, singleton_job};
+use leasehold_scheduler::{
+    BoxError, Error, Job, JobContext, Scheduler, State, jobs, singleton_job,
+};
 
 #[derive(Clone)]
 struct Db;
@@ -23,18 +25,30 @@ async fn coord() -> Coordinator {
 #[tokio::test(start_paused = true)]
 async fn missing_state_is_named_with_its_type_and_its_job() {
     let coord = coord().await;
-    let error = Scheduler::builder(&coord).jobs(jobs![nightly]).build().unwrap_err();
+    let error = Scheduler::builder(&coord)
+        .jobs(jobs![nightly])
+        .build()
+        .unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, Error::MissingState { .. }));
-    assert!(text.contains("`nightly`") && text.contains("build::Db"), "{text}");
-    Scheduler::builder(&coord).state(Db).jobs(jobs![nightly, hourly]).build().unwrap();
+    assert!(
+        text.contains("`nightly`") && text.contains("build::Db"),
+        "{text}"
+    );
+    Scheduler::builder(&coord)
+        .state(Db)
+        .jobs(jobs![nightly, hourly])
+        .build()
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn names_are_unique_and_say_where_the_function_is() {
     let coord = coord().await;
     assert_eq!(jobs![hourly][0].name(), "build::hourly");
-    let twice = Scheduler::builder(&coord).jobs(jobs![hourly, hourly]).build();
+    let twice = Scheduler::builder(&coord)
+        .jobs(jobs![hourly, hourly])
+        .build();
     assert!(matches!(twice.unwrap_err(), Error::DuplicateJob { .. }));
 }
 

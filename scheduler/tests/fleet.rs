@@ -153,23 +153,42 @@ async fn what_became_of_each_tick_is_recorded() {
     for record in &failing {
         assert_eq!(record.outcome, Outcome::Failed);
         let even = record.end % 2 == 0;
-        let text = if even { "out of paper" } else { "panicked: on fire" };
+        let text = if even {
+            "out of paper"
+        } else {
+            "panicked: on fire"
+        };
         assert_eq!(record.error.as_deref(), Some(text));
     }
     let good = history(&coord, "good").await.unwrap();
-    assert!(good.iter().all(|r| r.outcome == Outcome::Ran && r.node == Some(coord.node())));
+    assert!(
+        good.iter()
+            .all(|r| r.outcome == Outcome::Ran && r.node == Some(coord.node()))
+    );
     let ticks: Vec<_> = good.iter().map(|record| record.end).collect();
-    assert!(ticks.windows(2).all(|pair| pair[1] == pair[0] + 2), "{ticks:?}");
+    assert!(
+        ticks.windows(2).all(|pair| pair[1] == pair[0] + 2),
+        "{ticks:?}"
+    );
     // Every tick of the slow job ended in exactly one record: one run, then two skipped.
     let slow = history(&coord, "slow").await.unwrap();
     let mut ticks: Vec<_> = slow.iter().map(|record| record.end).collect();
     ticks.sort_unstable();
     // The run under way has no record yet, the ticks it made skip do.
     ticks.truncate(ticks.len() - 3);
-    assert!(ticks.windows(2).all(|pair| pair[1] == pair[0] + 1), "{ticks:?}");
+    assert!(
+        ticks.windows(2).all(|pair| pair[1] == pair[0] + 1),
+        "{ticks:?}"
+    );
     let ran = slow.iter().filter(|r| r.outcome == Outcome::Ran).count();
-    let skipped = slow.iter().filter(|r| r.outcome == Outcome::SkippedOverlap).count();
-    assert!(ran >= 18 && skipped.abs_diff(2 * ran) <= 2, "{ran} ran, {skipped} skipped");
+    let skipped = slow
+        .iter()
+        .filter(|r| r.outcome == Outcome::SkippedOverlap)
+        .count();
+    assert!(
+        ran >= 18 && skipped.abs_diff(2 * ran) <= 2,
+        "{ran} ran, {skipped} skipped"
+    );
     node.drain().await;
 }
 
@@ -185,9 +204,15 @@ async fn ticks_that_no_node_was_there_for_are_missed_and_never_run_late() {
     let node = Node::start(&store, &env, job()).await;
     env.sleep(Duration::from_secs(10)).await;
     let records = history(&node.coord, "job").await.unwrap();
-    let missed: Vec<_> = records.iter().filter(|r| r.outcome == Outcome::Missed).collect();
+    let missed: Vec<_> = records
+        .iter()
+        .filter(|r| r.outcome == Outcome::Missed)
+        .collect();
     assert_eq!(missed.len(), 1, "{missed:?}");
-    assert!((90..=100).contains(&(missed[0].end - missed[0].start)), "{missed:?}");
+    assert!(
+        (90..=100).contains(&(missed[0].end - missed[0].start)),
+        "{missed:?}"
+    );
     let first = rows.take()[0].tick;
     assert_eq!(first, missed[0].end + 1);
     node.drain().await;
@@ -228,7 +253,10 @@ async fn a_drain_lets_runs_end_and_cancels_those_that_do_not() {
     assert_eq!(cancelled.take().len(), 1);
     let endless = history(&coord, "endless").await.unwrap();
     assert_eq!(endless[0].outcome, Outcome::Failed);
-    assert_eq!(history(&coord, "slow").await.unwrap()[0].outcome, Outcome::Ran);
+    assert_eq!(
+        history(&coord, "slow").await.unwrap()[0].outcome,
+        Outcome::Ran
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,7 +31,10 @@ impl StoreClock {
 
     /// The smoothed round trip.
     pub(crate) fn round_trip(&self) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).round_trip
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .round_trip
     }
 
     /// The store's time now: the last one seen, and the monotonic time since. Zero before the first answer.

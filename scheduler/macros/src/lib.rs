@@ -11,12 +11,14 @@ use proc_macro::TokenStream;
 
 /// Turns an async function into a job that runs on one replica at a time.
 ///
-/// ```ignore
+/// ```
 /// use leasehold_scheduler::{JobContext, State, jobs, singleton_job};
 ///
+/// # #[derive(Clone)] struct Mailer;
+/// # impl Mailer { async fn send_all(&self) -> Result<(), std::io::Error> { Ok(()) } }
 /// /// Every weekday at half past two in the morning, UTC.
 /// #[singleton_job("30 2 * * MON-FRI")]
-/// async fn send_reminders(mailer: State<Mailer>) -> Result<(), MailError> {
+/// async fn send_reminders(State(mailer): State<Mailer>) -> Result<(), std::io::Error> {
 ///     mailer.send_all().await
 /// }
 ///
@@ -25,6 +27,7 @@ use proc_macro::TokenStream;
 /// async fn publish(ctx: JobContext) {}
 ///
 /// let jobs = jobs![send_reminders, publish];
+/// assert_eq!(jobs[1].name(), "outbox");
 /// ```
 ///
 /// # Arguments
@@ -53,8 +56,12 @@ pub fn singleton_job(args: TokenStream, item: TokenStream) -> TokenStream {
 /// A job that nobody lists does not run: nothing is registered behind the scenes, so nothing can get lost when a crate
 /// is linked. The compiler warns that its function is never used, unless it is `pub`.
 ///
-/// ```ignore
-/// let all = leasehold_scheduler::jobs![mail::send_reminders, outbox::publish];
+/// ```
+/// mod mail {
+///     #[leasehold_scheduler::singleton_job("@daily")]
+///     pub async fn send_reminders() {}
+/// }
+/// assert_eq!(leasehold_scheduler::jobs![mail::send_reminders].len(), 1);
 /// ```
 #[proc_macro]
 pub fn jobs(paths: TokenStream) -> TokenStream {

@@ -84,7 +84,9 @@ impl Ledger {
             error: error.to_string(),
         };
         // The version first: a newer form need not have today's fields.
-        let found = serde_json::from_slice::<Version>(bytes).map_err(damaged)?.format;
+        let found = serde_json::from_slice::<Version>(bytes)
+            .map_err(damaged)?
+            .format;
         if found > FORMAT {
             return Err(Error::LedgerTooNew {
                 job: job.to_owned(),
@@ -103,7 +105,8 @@ impl Ledger {
     /// The store is behind what this node has seen: nothing up to `until` is known, so none of it may run (again).
     pub(crate) fn lost_data(&mut self, until: i64) {
         if until > self.cursor {
-            self.out.push(TickRecord::range(self.cursor + 1, until, Outcome::Unknown));
+            self.out
+                .push(TickRecord::range(self.cursor + 1, until, Outcome::Unknown));
             self.cursor = until;
         }
     }

@@ -34,14 +34,18 @@ pub(crate) fn plan(ledger: &mut Ledger, schedule: &Schedule, now_us: u64, grace_
     };
     if first < floor {
         let until = wanted.map_or(floor, |tick| tick.min(floor)) - 1;
-        ledger.out.push(TickRecord::range(first, until, Outcome::Missed));
+        ledger
+            .out
+            .push(TickRecord::range(first, until, Outcome::Missed));
         ledger.cursor = until;
     }
     match wanted {
         None => Plan::Write,
         Some(tick) if ledger.running.is_empty() => Plan::Claim(tick),
         Some(tick) => {
-            ledger.out.push(TickRecord::range(tick, tick, Outcome::SkippedOverlap));
+            ledger
+                .out
+                .push(TickRecord::range(tick, tick, Outcome::SkippedOverlap));
             ledger.cursor = tick;
             Plan::Write
         }

@@ -96,7 +96,10 @@ fn a_late_end_stands_beside_the_record_that_is_there() {
     ledger.reap(|_| true);
     ledger.end(node(1), TickRecord::of_run(&run(101, 1, 7), Outcome::Ran));
     let outcomes: Vec<_> = ledger.out.iter().map(|r| (r.outcome, r.late)).collect();
-    assert_eq!(outcomes, [(Outcome::LostLease, false), (Outcome::Ran, true)]);
+    assert_eq!(
+        outcomes,
+        [(Outcome::LostLease, false), (Outcome::Ran, true)]
+    );
 }
 
 #[test]
@@ -117,5 +120,8 @@ fn fields_of_a_later_version_survive_a_write_and_a_later_format_is_refused() {
     assert_eq!(written["invented_later"], 5);
     value["format"] = 2.into();
     let error = Ledger::decode("job", value.to_string().as_bytes()).unwrap_err();
-    assert!(matches!(error, Error::LedgerTooNew { found: 2, .. }), "{error}");
+    assert!(
+        matches!(error, Error::LedgerTooNew { found: 2, .. }),
+        "{error}"
+    );
 }

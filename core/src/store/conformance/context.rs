@@ -106,9 +106,9 @@ impl Context {
             node,
             env: self.env.clone(),
             seq: AtomicU64::new(0),
-            opened_us: 0,
+            since_us: 0,
         };
-        opened.opened_us = opened.now().await.lease_us;
+        opened.since_us = opened.now().await.lease_us;
         opened
     }
 }
@@ -124,7 +124,7 @@ pub struct Opened {
     pub node: NodeId,
     env: Env,
     seq: AtomicU64,
-    opened_us: u64,
+    since_us: u64,
 }
 
 /// The fields of [`Reply::Granted`].
@@ -191,7 +191,7 @@ impl Opened {
 
     /// A deadline on the store's clock that no case reaches.
     pub fn not_after_us(&self) -> u64 {
-        self.opened_us + micros(Duration::from_secs(600))
+        self.since_us + micros(Duration::from_secs(600))
     }
 
     /// Applies operations on names of one bucket.

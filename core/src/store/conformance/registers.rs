@@ -142,7 +142,13 @@ pub async fn an_expired_register_is_absent_and_its_version_does_not_come_back(cx
 pub async fn values_are_bytes(cx: &Context) {
     let (one, two) = (cx.session().await, cx.session().await);
     let all: Vec<u8> = (0..=255).collect();
-    let large: Vec<u8> = (0..100_000_u32).map(|n| (n * 7 % 256) as u8).collect();
+    let large: Vec<u8> = all
+        .iter()
+        .copied()
+        .cycle()
+        .step_by(7)
+        .take(100_000)
+        .collect();
     for (id, bytes) in [
         ("all", all),
         ("none", Vec::new()),

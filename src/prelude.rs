@@ -1,0 +1,5 @@
+//! What most programs use: `use leasehold::prelude::*;`.
+
+pub use crate::{Coordinator, DurationExt, Env, Error, Fence, Lease, MutexGuard};
+#[cfg(feature = "scheduler")]
+pub use crate::{JobContext, Scheduler, State, jobs, shutdown_signal, singleton_job};
