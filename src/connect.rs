@@ -23,7 +23,7 @@ pub enum ConnectError {
     )]
     CompiledOut {
         /// The scheme.
-        scheme: &'static str,
+        scheme: String,
         /// The feature that brings it.
         feature: &'static str,
     },
@@ -78,56 +78,113 @@ pub async fn connect(address: &str, namespace: &str) -> Result<Coordinator, Conn
 /// # Errors
 /// [`ConnectError`]; it never repeats the address whole, since that may have a password in it.
 pub fn store(address: &str) -> Result<Arc<dyn Connector>, ConnectError> {
+    match kind(address, &BUILT)? {
+        Kind::Memory => Ok(Arc::new(MemoryStore::new())),
+        #[cfg(feature = "sqlite")]
+        Kind::Sqlite(path) => Ok(Arc::new(leasehold_sqlite::SqliteStore::new(path))),
+        #[cfg(feature = "redis")]
+        Kind::Redis => {
+            let store = leasehold_redis::RedisStore::new(address);
+            Ok(Arc::new(
+                store.map_err(|error| Error::from_store("connect", error))?,
+            ))
+        }
+        #[allow(unreachable_patterns)]
+        _ => unreachable!("`kind` answers only what is built"),
+    }
+}
+
+/// The stores' features in this build.
+const BUILT: [(&str, bool); 2] = [
+    ("sqlite", cfg!(feature = "sqlite")),
+    ("redis", cfg!(feature = "redis")),
+];
+
+#[derive(Debug)]
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code))]
+enum Kind<'a> {
+    Memory,
+    Sqlite(&'a str),
+    Redis,
+}
+
+/// What an address means to a build with these stores.
+fn kind<'a>(address: &'a str, built: &[(&'static str, bool)]) -> Result<Kind<'a>, ConnectError> {
     let Some((scheme, rest)) = address.split_once(':') else {
         return Err(ConnectError::Address {
             reason: "the store's address has no scheme".into(),
             example: "sqlite:app.db or redis://localhost",
         });
     };
-    match scheme {
-        "memory" => Ok(Arc::new(MemoryStore::new())),
-        "sqlite" => sqlite(rest),
-        "redis" | "rediss" => redis(address),
-        _ => Err(ConnectError::UnknownScheme {
-            scheme: scheme.to_owned(),
-            known: KNOWN.to_owned(),
-        }),
+    let kind = match scheme {
+        "memory" if rest.is_empty() || rest == "//" => return Ok(Kind::Memory),
+        "memory" => {
+            return Err(ConnectError::Address {
+                reason: "the memory store has no path: it is this process's own".into(),
+                example: "memory://",
+            });
+        }
+        // `sqlite:app.db`, and `sqlite:///var/lib/app.db` as a URL.
+        "sqlite" => Kind::Sqlite(rest.strip_prefix("//").unwrap_or(rest)),
+        "redis" | "rediss" => Kind::Redis,
+        _ => {
+            return Err(ConnectError::UnknownScheme {
+                scheme: scheme.to_owned(),
+                known: KNOWN.to_owned(),
+            });
+        }
+    };
+    let feature = match kind {
+        Kind::Redis => "redis",
+        _ => "sqlite",
+    };
+    if built.contains(&(feature, false)) {
+        let scheme = scheme.to_owned();
+        return Err(ConnectError::CompiledOut { scheme, feature });
     }
-}
-
-#[cfg(feature = "sqlite")]
-fn sqlite(rest: &str) -> Result<Arc<dyn Connector>, ConnectError> {
-    // `sqlite:app.db`, and `sqlite:///var/lib/app.db` as a URL.
-    let path = rest.strip_prefix("//").unwrap_or(rest);
-    if path.is_empty() {
-        return Err(ConnectError::Address {
+    match kind {
+        Kind::Sqlite("") => Err(ConnectError::Address {
             reason: "the address names no SQLite file".into(),
             example: "sqlite:app.db or sqlite:/var/lib/app/leases.db",
-        });
+        }),
+        kind => Ok(kind),
     }
-    Ok(Arc::new(leasehold_sqlite::SqliteStore::new(path)))
 }
 
-#[cfg(not(feature = "sqlite"))]
-fn sqlite(_rest: &str) -> Result<Arc<dyn Connector>, ConnectError> {
-    Err(ConnectError::CompiledOut {
-        scheme: "sqlite:",
-        feature: "sqlite",
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[cfg(feature = "redis")]
-fn redis(address: &str) -> Result<Arc<dyn Connector>, ConnectError> {
-    let store = leasehold_redis::RedisStore::new(address);
-    Ok(Arc::new(
-        store.map_err(|error| Error::from_store("connect", error))?,
-    ))
-}
+    #[test]
+    fn a_store_that_is_compiled_out_is_told_from_an_unknown_one() {
+        let none = [("sqlite", false), ("redis", false)];
+        for (address, feature) in [("sqlite:a.db", "sqlite"), ("redis://localhost", "redis")] {
+            let error = kind(address, &none).unwrap_err();
+            assert!(matches!(error, ConnectError::CompiledOut { .. }), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .contains(&format!("add the feature `{feature}`")),
+                "{error}"
+            );
+        }
+        let error = kind("mysql://localhost", &none).unwrap_err();
+        assert!(
+            matches!(error, ConnectError::UnknownScheme { .. }),
+            "{error}"
+        );
+        assert!(matches!(kind("memory://", &none), Ok(Kind::Memory)));
+    }
 
-#[cfg(not(feature = "redis"))]
-fn redis(_address: &str) -> Result<Arc<dyn Connector>, ConnectError> {
-    Err(ConnectError::CompiledOut {
-        scheme: "redis://",
-        feature: "redis",
-    })
+    #[test]
+    fn a_file_may_be_written_as_a_path_or_as_a_url() {
+        let all = [("sqlite", true), ("redis", true)];
+        for (address, path) in [
+            ("sqlite:app.db", "app.db"),
+            ("sqlite:/var/app.db", "/var/app.db"),
+            ("sqlite:///var/app.db", "/var/app.db"),
+        ] {
+            assert!(matches!(kind(address, &all), Ok(Kind::Sqlite(found)) if found == path));
+        }
+    }
 }

@@ -57,7 +57,7 @@ impl RedisStore {
             "redis" => {}
             "rediss" => {
                 return Err(config(&format!(
-                    "{address}: TLS comes later, compiled without: use redis:// on a trusted network"
+                    "{address}: rediss:// needs TLS, which this version does not have: use redis:// on a trusted network"
                 )));
             }
             scheme => {
@@ -67,9 +67,8 @@ impl RedisStore {
             }
         }
         let server = parsed.as_str().into_connection_info().map_err(|_| {
-            config(&format!(
-                "{address}: not of the form redis://[:password@]host[:port][/database]"
-            ))
+            // Not even `address`: without a host, what was meant for a password may stand anywhere.
+            config("not an address of the form redis://[:password@]host[:port][/database]")
         })?;
         let login = server
             .redis_settings()
