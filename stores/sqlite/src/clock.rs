@@ -52,8 +52,8 @@ mod tests {
     #[test]
     fn an_epoch_is_the_boot_and_fits_53_bits() {
         let (one, two) = (
-            Clock::of_this_boot().unwrap(),
-            Clock::of_this_boot().unwrap(),
+            Clock::of_this_boot().expect("Linux says"),
+            Clock::of_this_boot().expect("Linux says"),
         );
         assert_eq!(one.now().epoch, two.now().epoch);
         assert!((1..1 << 53).contains(&one.now().epoch));

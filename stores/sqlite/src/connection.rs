@@ -78,7 +78,7 @@ impl Connection {
     pub(crate) async fn ask<Q: Query>(&self, query: Q) -> Result<Stamped<Q::Answer>, StoreError> {
         let scope = &self.scope;
         let sent = scope.env.now();
-        let (job, answer) = Asked::new(query, sent + scope.lock_timeout);
+        let (job, answer) = Asked::job(query, sent + scope.lock_timeout);
         let unknown =
             |what: &str| StoreError::unknown(Q::OPERATION, format!("{}: {what}", scope.address()));
         self.jobs

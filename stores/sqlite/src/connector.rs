@@ -13,9 +13,10 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::connection::{Connection, Scope};
-use crate::events::{self, Endpoint};
+use crate::events::Endpoint;
 use crate::file::DataFile;
 use crate::schema;
+use crate::task::AbortOnDrop;
 use crate::waiters::Waiters;
 use crate::writer::Writer;
 
@@ -140,7 +141,7 @@ impl Connector for SqliteStore {
                 Ok::<_, StoreError>(())
             }
         });
-        let opened = events::abort_on_drop(opening);
+        let opened = AbortOnDrop::of(opening);
         match session.env.timeout(session.connect_timeout, opened).await {
             Ok(Ok(done)) => done?,
             Ok(Err(_)) => return Err(StoreError::unknown("open", "the store's thread ended")),

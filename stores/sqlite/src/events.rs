@@ -1,11 +1,8 @@
 //! Pushes: a datagram on the loopback interface to each address of the granted node.
 
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket as StdUdpSocket};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use leasehold_core::Env;
@@ -14,12 +11,12 @@ use leasehold_core::protocol::Rid;
 use leasehold_core::store::{Event, EventSender, Events, StoreError};
 use sqlx::sqlite::SqliteConnection;
 use tokio::net::UdpSocket;
-use tokio::task::{JoinError, JoinHandle};
 
 use crate::connection::{Connection, Scope};
 use crate::error::Failure;
 use crate::poll;
 use crate::schema::integer;
+use crate::task::AbortOnDrop;
 use crate::transaction::Transaction;
 use crate::writer::Query;
 
@@ -160,7 +157,7 @@ impl Connection {
             Ok((socket, bound)) => {
                 self.ask(Announce(bound)).await?;
                 let receiver = receive(socket, Arc::clone(&self.scope), self.events.clone());
-                tasks.push(abort_on_drop(self.thread.spawn(receiver)));
+                tasks.push(AbortOnDrop::of(self.thread.spawn(receiver)));
                 address = Some(bound);
             }
             Err(error) => {
@@ -169,7 +166,7 @@ impl Connection {
         }
         let announce = address.map(|address| poll::Announcer::new(address, &self.jobs));
         let poll = poll::run(Arc::clone(&self.scope), self.events.clone(), announce);
-        tasks.push(abort_on_drop(self.thread.spawn(poll)));
+        tasks.push(AbortOnDrop::of(self.thread.spawn(poll)));
         Ok(Listening { _tasks: tasks })
     }
 }
@@ -201,28 +198,6 @@ impl Events for Connection {
         // A node's pushes come to one address, of whatever bucket.
         let listening = self.listening.get_or_try_init(|| self.start_listening());
         listening.await.map(drop)
-    }
-}
-
-/// A task that ends with its handle.
-#[derive(Debug)]
-pub(crate) struct AbortOnDrop<T>(JoinHandle<T>);
-
-pub(crate) fn abort_on_drop<T>(task: JoinHandle<T>) -> AbortOnDrop<T> {
-    AbortOnDrop(task)
-}
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl<T> Future for AbortOnDrop<T> {
-    type Output = Result<T, JoinError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx)
     }
 }
 

@@ -73,3 +73,56 @@ impl Garbage {
         execute(sql, "COMMIT").await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+    use crate::file::DataFile;
+    use crate::schema;
+
+    #[tokio::test]
+    async fn only_what_nobody_can_need_is_collected() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = DataFile {
+            path: folder.path().join("leases.db"),
+            max_bytes: None,
+        };
+        let env = Env::system();
+        let mut opened = schema::open(&file, &env).await.expect("opens");
+        let sql = &mut opened.sql;
+        let clock = Clock::of_this_boot().expect("Linux says");
+        let now = clock.now();
+        let (epoch, lease, wall) = (now.epoch, now.lease_us, now.wall_us);
+        let (past, future) = (lease - 1, lease + 60_000_000);
+        let (old, ahead) = (wall - 1, wall + 60_000_000);
+        sqlx::raw_sql(AssertSqlSafe(format!(
+            "INSERT INTO leasehold_lease (ns, name, record, epoch, keep_until_us, last_fence) VALUES
+               ('a', 'kept: held', x'', {epoch}, {future}, {old}),
+               ('a', 'kept: its fence is ahead of the clock', x'', {epoch}, {past}, {ahead}),
+               ('b', 'expired', x'', {epoch}, {past}, {old}),
+               ('b', 'of another boot', x'', {epoch} + 1, {future}, {old});
+             INSERT INTO leasehold_register (ns, name, expires_us, register) VALUES
+               ('a', 'kept: live', {ahead}, x''), ('b', 'expired', {old}, x'');
+             INSERT INTO leasehold_member (ns, node, epoch, until_us, beat) VALUES
+               ('a', 'kept: live', {epoch}, {future}, x''), ('b', 'dead', {epoch}, {past}, x'');
+             INSERT INTO leasehold_listener (ns, node, token, address, epoch, until_us) VALUES
+               ('a', 'kept: live', '', '', {epoch}, {future}), ('b', 'dead', '', '', {epoch}, {past});"
+        )))
+        .execute(&mut *sql)
+        .await
+        .expect("rows");
+        let garbage = Garbage::new(&env);
+        garbage.collect(sql, clock).await.expect("collects");
+        let kept: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM leasehold_lease UNION ALL SELECT name FROM leasehold_register
+             UNION ALL SELECT node FROM leasehold_member UNION ALL SELECT node FROM leasehold_listener",
+        )
+        .fetch_all(sql)
+        .await
+        .expect("names");
+        assert_eq!(kept.len(), 5, "{kept:?}");
+        assert!(kept.iter().all(|name| name.starts_with("kept")), "{kept:?}");
+    }
+}

@@ -1,26 +1,33 @@
 //! Leases: the pure protocol, run inside the transaction.
 
-use std::collections::btree_map::Entry;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use leasehold_core::ResourceName;
-use leasehold_core::protocol::{self, Op, Record, Reply};
+use leasehold_core::protocol::{self, Op, Record, Reply, TooNew};
 use leasehold_core::store::{
     Capabilities, ClockSource, LeaseCall, Leases, Safety, Stamped, StoreError,
 };
 
 use crate::connection::Connection;
 use crate::error::Failure;
-use crate::schema::integer;
+use crate::statements::{Changes, Kept, Stored};
 use crate::transaction::Transaction;
 use crate::writer::Query;
 
 /// A record as it is stored, and as it is now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Slot {
     stored: Option<Vec<u8>>,
-    record: Option<Record>,
+    record: Result<Option<Record>, TooNew>,
+}
+
+impl Slot {
+    fn of(stored: Option<Vec<u8>>) -> Self {
+        let record = stored.as_deref().map(protocol::decode).transpose();
+        Self { stored, record }
+    }
 }
 
 struct Execute(Vec<LeaseCall>);
@@ -30,35 +37,41 @@ impl Query for Execute {
     type Answer = Vec<Reply>;
     const OPERATION: &'static str = "lease";
 
+    fn calls(&self) -> &[LeaseCall] {
+        &self.0
+    }
+
     async fn run(&self, tx: &mut Transaction<'_>) -> Result<Vec<Reply>, Failure> {
-        // All are read before the first is applied: a record that cannot be used leaves nothing half-done.
+        // All are looked at before the first is applied: a record that cannot be used leaves nothing half-done.
         for call in &self.0 {
-            tx.load(&call.name).await?;
+            if let Err(error) = &tx.slot(&call.name).record {
+                return Err(error.clone().into());
+            }
         }
         Ok(self.0.iter().map(|call| tx.apply(call)).collect())
     }
 }
 
 impl Transaction<'_> {
-    async fn load(&mut self, name: &ResourceName) -> Result<(), Failure> {
-        let Entry::Vacant(vacant) = self.slots.entry(name.clone()) else {
-            return Ok(());
-        };
-        let stored: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT record FROM leasehold_lease WHERE ns = ? AND name = ?")
-                .bind(self.scope.namespace.as_str())
-                .bind(name.as_str())
-                .fetch_optional(&mut *self.sql)
-                .await?;
-        let record = stored.as_deref().map(protocol::decode).transpose()?;
-        vacant.insert(Slot { stored, record });
-        Ok(())
+    /// Keeps what was read of these names.
+    pub(crate) fn fill(&mut self, names: &BTreeSet<ResourceName>, mut stored: Stored) {
+        for name in names {
+            let slot = Slot::of(stored.remove(name.as_str()));
+            self.slots.insert(name.clone(), slot);
+        }
+    }
+
+    fn slot(&mut self, name: &ResourceName) -> &mut Slot {
+        let slot = self.slots.entry(name.clone());
+        slot.or_insert_with(|| Slot::of(None))
     }
 
     fn apply(&mut self, call: &LeaseCall) -> Reply {
-        let slot = self.slots.entry(call.name.clone()).or_default();
-        let outcome = protocol::apply(slot.record.take(), &call.op, self.now);
-        slot.record = outcome.record;
+        let now = self.now;
+        let slot = self.slot(&call.name);
+        let record = std::mem::replace(&mut slot.record, Ok(None));
+        let outcome = protocol::apply(record.unwrap_or_default(), &call.op, now);
+        slot.record = Ok(outcome.record);
         self.effects.granted.extend(outcome.granted);
         let rid = match &call.op {
             Op::Acquire(acquire) => acquire.rid,
@@ -71,39 +84,30 @@ impl Transaction<'_> {
         outcome.reply
     }
 
-    /// Writes the records that changed.
-    pub(crate) async fn write_records(&mut self) -> Result<(), sqlx::Error> {
+    /// The records that changed.
+    pub(crate) fn changes(&mut self) -> Changes {
+        let mut changes = Changes::default();
         for (name, slot) in std::mem::take(&mut self.slots) {
-            let bytes = slot.record.as_ref().map(protocol::encode);
+            let Ok(record) = slot.record else { continue };
+            let bytes = record.as_ref().map(protocol::encode);
             if bytes == slot.stored {
                 continue;
             }
-            let (Some(record), Some(bytes)) = (&slot.record, bytes) else {
-                sqlx::query("DELETE FROM leasehold_lease WHERE ns = ? AND name = ?")
-                    .bind(self.scope.namespace.as_str())
-                    .bind(name.as_str())
-                    .execute(&mut *self.sql)
-                    .await?;
-                continue;
-            };
-            let keep_until_us = self
-                .now
-                .lease_us
-                .saturating_add(record.keep_for_us(self.now));
-            sqlx::query(
-                "INSERT OR REPLACE INTO leasehold_lease (ns, name, record, epoch, keep_until_us, last_fence)
-                 VALUES (?, ?, ?, ?, ?, ?)",
-            )
-            .bind(self.scope.namespace.as_str())
-            .bind(name.as_str())
-            .bind(bytes)
-            .bind(integer(record.epoch))
-            .bind(integer(keep_until_us))
-            .bind(integer(record.last))
-            .execute(&mut *self.sql)
-            .await?;
+            match (record, bytes) {
+                (Some(record), Some(bytes)) => changes.kept.push(Kept {
+                    keep_until_us: self
+                        .now
+                        .lease_us
+                        .saturating_add(record.keep_for_us(self.now)),
+                    name,
+                    bytes,
+                    epoch: record.epoch,
+                    last_fence: record.last,
+                }),
+                _ => changes.gone.push(name),
+            }
         }
-        Ok(())
+        changes
     }
 }
 

@@ -49,6 +49,8 @@ mod members;
 mod poll;
 mod registers;
 mod schema;
+mod statements;
+mod task;
 mod transaction;
 mod waiters;
 mod writer;

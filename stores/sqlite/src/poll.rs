@@ -29,7 +29,7 @@ pub(crate) async fn run(scope: Arc<Scope>, events: EventSender, announcer: Optio
     while waiting.wait_for(|state| state.waiting > 0).await.is_ok() && !events.is_closed() {
         scope.env.sleep(POLL_EVERY).await;
         if let Some(announcer) = &mut announcer {
-            announcer.announce(&scope);
+            announcer.announce(&scope, std::mem::take(&mut view.replaced));
         }
         // Waiters that came since the last look may have been granted by a change that was seen then.
         let came = waiting.borrow_and_update().arrivals;
@@ -58,6 +58,8 @@ pub(crate) async fn run(scope: Arc<Scope>, events: EventSender, announcer: Optio
 struct View {
     opened: Option<Opened>,
     version: Option<i64>,
+    /// Whether the file was replaced, and with it the session's address lost.
+    replaced: bool,
 }
 
 impl View {
@@ -69,7 +71,8 @@ impl View {
         fresh: bool,
     ) -> Result<Vec<Rid>, Box<dyn std::error::Error + Send + Sync>> {
         let identity = scope.file.identity();
-        self.opened.take_if(|opened| opened.identity != identity);
+        let gone = self.opened.take_if(|opened| opened.identity != identity);
+        self.replaced |= gone.is_some();
         let opened = match &mut self.opened {
             Some(opened) => opened,
             none => {
@@ -133,19 +136,19 @@ impl Announcer {
         }
     }
 
-    fn announce(&mut self, scope: &Scope) {
+    fn announce(&mut self, scope: &Scope, replaced: bool) {
         let now = scope.env.now();
         let last = *self.last.get_or_insert(now);
         let Some(jobs) = self
             .jobs
             .upgrade()
-            .filter(|_| now.since(last) >= ANNOUNCE_EVERY)
+            .filter(|_| replaced || now.since(last) >= ANNOUNCE_EVERY)
         else {
             return;
         };
         self.last = Some(now);
         let announce = Announce::new(self.address);
-        let (job, answer) = Asked::new(announce, now + scope.lock_timeout);
+        let (job, answer) = Asked::job(announce, now + scope.lock_timeout);
         // Kept, or the writer would take it for abandoned.
         self.answer = Some(answer);
         drop(jobs.send(job));

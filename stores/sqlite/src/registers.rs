@@ -10,6 +10,7 @@ use leasehold_core::store::{Registers, Stamped, StoreError};
 use crate::connection::Connection;
 use crate::error::Failure;
 use crate::schema::integer;
+use crate::statements;
 use crate::transaction::Transaction;
 use crate::writer::Query;
 
@@ -22,12 +23,10 @@ impl Query for Read {
     const WRITES: bool = false;
 
     async fn run(&self, tx: &mut Transaction<'_>) -> Result<Self::Answer, Failure> {
-        let mut registers = Vec::with_capacity(self.0.len());
-        for name in &self.0 {
-            let stored = tx.register(name).await?;
-            registers.push(stored.filter(|register| register.expires_us > tx.now.wall_us));
-        }
-        Ok(registers)
+        let stored = tx.registers(&self.0).await?;
+        let live = |register: &Register| register.expires_us > tx.now.wall_us;
+        let registers = stored.into_iter().map(|register| register.filter(live));
+        Ok(registers.collect())
     }
 }
 
@@ -40,7 +39,11 @@ impl Query for Write {
 
     async fn run(&self, tx: &mut Transaction<'_>) -> Result<RegisterReply, Failure> {
         let Self(name, write) = self;
-        let stored = tx.register(name).await?;
+        let stored = tx
+            .registers(std::slice::from_ref(name))
+            .await?
+            .pop()
+            .flatten();
         let (reply, register) = protocol::write(stored, write, tx.now);
         if let Some(register) = register {
             sqlx::query(
@@ -59,14 +62,16 @@ impl Query for Write {
 
 impl Transaction<'_> {
     /// What is stored, expired or not.
-    async fn register(&mut self, name: &ResourceName) -> Result<Option<Register>, Failure> {
-        let stored: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT register FROM leasehold_register WHERE ns = ? AND name = ?")
-                .bind(self.scope.namespace.as_str())
-                .bind(name.as_str())
-                .fetch_optional(&mut *self.sql)
-                .await?;
-        Ok(stored.as_deref().map(decode).transpose()?)
+    async fn registers(
+        &mut self,
+        names: &[ResourceName],
+    ) -> Result<Vec<Option<Register>>, Failure> {
+        let stored = statements::registers(self.sql, &self.scope.namespace, names).await?;
+        let registers = names.iter().map(|name| {
+            let bytes = stored.get(name.as_str());
+            bytes.map(|bytes| decode(bytes)).transpose()
+        });
+        Ok(registers.collect::<Result<_, TooNew>>()?)
     }
 }
 

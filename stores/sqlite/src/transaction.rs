@@ -1,6 +1,6 @@
 //! One transaction, shared by the jobs that came together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use leasehold_core::ResourceName;
@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::connection::Scope;
 use crate::leases::Slot;
-use crate::schema::execute;
+use crate::statements;
 
 /// An open transaction.
 pub(crate) struct Transaction<'c> {
@@ -17,6 +17,7 @@ pub(crate) struct Transaction<'c> {
     pub(crate) scope: &'c Scope,
     /// The store's time, read once the write lock was held.
     pub(crate) now: Now,
+    writes: bool,
     /// Records that were read, as the jobs so far have left them; written at the end.
     pub(crate) slots: BTreeMap<ResourceName, Slot>,
     pub(crate) effects: Effects,
@@ -34,11 +35,27 @@ pub(crate) struct Effects {
 }
 
 impl<'c> Transaction<'c> {
-    pub(crate) fn new(sql: &'c mut SqliteConnection, scope: &'c Scope, now: Now) -> Self {
+    /// Takes the write lock and reads the records of `names`.
+    pub(crate) async fn begin(
+        sql: &'c mut SqliteConnection,
+        scope: &'c Scope,
+        names: &BTreeSet<ResourceName>,
+    ) -> Result<Self, sqlx::Error> {
+        let stored = statements::begin(sql, &scope.namespace, names).await?;
+        // Only now: whoever waited for the lock must not act on the time before.
+        let mut tx = Self::read_only(sql, scope);
+        tx.writes = true;
+        tx.fill(names, stored);
+        Ok(tx)
+    }
+
+    /// For requests that only read, in one statement each: each is its own transaction.
+    pub(crate) fn read_only(sql: &'c mut SqliteConnection, scope: &'c Scope) -> Self {
         Self {
             sql,
             scope,
-            now,
+            now: scope.clock.now(),
+            writes: false,
             slots: BTreeMap::new(),
             effects: Effects::default(),
         }
@@ -46,9 +63,11 @@ impl<'c> Transaction<'c> {
 
     /// Writes what is left to write, and commits.
     pub(crate) async fn commit(mut self) -> Result<Effects, sqlx::Error> {
-        self.write_records().await?;
-        self.find_listeners().await?;
-        execute(self.sql, "COMMIT").await?;
+        if self.writes {
+            self.find_listeners().await?;
+            let changes = self.changes();
+            statements::commit(self.sql, &self.scope.namespace, changes).await?;
+        }
         Ok(self.effects)
     }
 }

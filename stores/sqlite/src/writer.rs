@@ -5,12 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use leasehold_core::Moment;
 use leasehold_core::protocol::Now;
-use leasehold_core::store::{Stamped, StoreError};
+use leasehold_core::store::{LeaseCall, Stamped, StoreError};
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::connection::Scope;
-use crate::error::{Failure, Verdict};
+use crate::error::{Failure, Verdict, result_code};
 use crate::events;
 use crate::garbage::Garbage;
 use crate::schema::{self, Opened, execute};
@@ -29,6 +29,11 @@ pub(crate) trait Query: Send + Sync + 'static {
     /// Whether it needs the write lock.
     const WRITES: bool = true;
 
+    /// The leases it needs; the transaction has read them when it runs.
+    fn calls(&self) -> &[LeaseCall] {
+        &[]
+    }
+
     /// Does it. It may be called again, if the transaction failed.
     async fn run(&self, tx: &mut Transaction<'_>) -> Result<Self::Answer, Failure>;
 }
@@ -37,6 +42,7 @@ pub(crate) trait Query: Send + Sync + 'static {
 #[async_trait]
 pub(crate) trait Job: Send {
     fn writes(&self) -> bool;
+    fn calls(&self) -> &[LeaseCall];
     /// When to stop waiting for the write lock.
     fn deadline(&self) -> Moment;
     /// Whether nobody waits for the answer any more; then it need not be done.
@@ -62,7 +68,7 @@ pub(crate) struct Asked<Q: Query> {
 
 impl<Q: Query> Asked<Q> {
     /// A request that waits for the write lock until `deadline`, and where its answer comes.
-    pub(crate) fn new(query: Q, deadline: Moment) -> (Box<dyn Job>, Answer<Q::Answer>) {
+    pub(crate) fn job(query: Q, deadline: Moment) -> (Box<dyn Job>, Answer<Q::Answer>) {
         let (to, answer) = oneshot::channel();
         let asked = Self {
             query,
@@ -78,6 +84,10 @@ impl<Q: Query> Asked<Q> {
 impl<Q: Query> Job for Asked<Q> {
     fn writes(&self) -> bool {
         Q::WRITES
+    }
+
+    fn calls(&self) -> &[LeaseCall] {
+        self.query.calls()
     }
 
     fn deadline(&self) -> Moment {
@@ -218,18 +228,13 @@ impl Writer {
             return Err(StoreError::unknown("open", scope.address()).into());
         };
         let sql = &mut connection.sql;
-        let begin = if group.iter().any(|job| job.writes()) {
-            "BEGIN IMMEDIATE"
-        } else {
-            "BEGIN"
-        };
-        match run(sql, begin, &scope, group).await {
+        match run(sql, &scope, group).await {
             Ok(done) => Ok(done),
             Err(error) => {
                 let verdict = Verdict::of(&error, &scope.file.path);
-                // It fails if SQLite has rolled back already, or if nothing had begun.
+                // "Nothing to roll back" (code 1): nothing had begun, or SQLite has rolled back by itself.
                 let rolled_back = execute(sql, "ROLLBACK").await;
-                if rolled_back.is_err() && !verdict.is_busy() {
+                if rolled_back.is_err_and(|e| result_code(&e) != Some(1)) {
                     self.connection = None;
                 }
                 Err(verdict)
@@ -268,14 +273,17 @@ impl Writer {
 
 async fn run(
     sql: &mut SqliteConnection,
-    begin: &'static str,
     scope: &Scope,
     group: &mut [Box<dyn Job>],
 ) -> Result<(Now, Effects), sqlx::Error> {
-    execute(sql, begin).await?;
-    // Only now: whoever waited for the lock must not act on the time before.
-    let now = scope.clock.now();
-    let mut tx = Transaction::new(sql, scope, now);
+    let mut tx = if group.iter().any(|job| job.writes()) {
+        let calls = group.iter().flat_map(|job| job.calls());
+        let names = calls.map(|call| call.name.clone()).collect();
+        Transaction::begin(sql, scope, &names).await?
+    } else {
+        Transaction::read_only(sql, scope)
+    };
+    let now = tx.now;
     for job in group {
         job.run(&mut tx).await?;
     }

@@ -1,4 +1,4 @@
-//! The SQLite store keeps the contracts.
+//! The `SQLite` store keeps the contracts.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use leasehold_core::store::conformance::Context;
 use leasehold_sqlite::SqliteStore;
 
 leasehold_core::conformance_tests!({
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let store = SqliteStore::new(folder.path().join("leases.db"));
     Context::new(Arc::new(store), Env::system()).keeping(folder)
 });

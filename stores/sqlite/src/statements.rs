@@ -1,0 +1,135 @@
+//! The statements on the hot path. Each costs a round trip to the connection's thread, so a transaction is two: one
+//! begins it and reads, one writes and commits.
+
+use std::collections::{BTreeSet, HashMap};
+
+use leasehold_core::{Namespace, ResourceName};
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqliteConnection;
+
+use crate::schema::{execute, integer};
+
+/// At most so many rows a statement: SQLite takes 32,766 parameters.
+const ROWS: usize = 512;
+
+const BEGIN_AND_READ: &str =
+    "BEGIN IMMEDIATE; SELECT name, record FROM leasehold_lease WHERE ns = ? AND name IN ";
+const READ: &str = "SELECT name, record FROM leasehold_lease WHERE ns = ? AND name IN ";
+const READ_REGISTERS: &str =
+    "SELECT name, register FROM leasehold_register WHERE ns = ? AND name IN ";
+
+/// What was read, by name.
+pub(crate) type Stored = HashMap<String, Vec<u8>>;
+
+/// Records to write and to delete.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) kept: Vec<Kept>,
+    pub(crate) gone: Vec<ResourceName>,
+}
+
+/// A record's row.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) name: ResourceName,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) epoch: u64,
+    pub(crate) keep_until_us: u64,
+    pub(crate) last_fence: u64,
+}
+
+/// Takes the write lock and reads these records.
+pub(crate) async fn begin(
+    sql: &mut SqliteConnection,
+    namespace: &Namespace,
+    names: &BTreeSet<ResourceName>,
+) -> Result<Stored, sqlx::Error> {
+    if names.is_empty() {
+        execute(sql, "BEGIN IMMEDIATE").await?;
+        return Ok(Stored::new());
+    }
+    let names: Vec<_> = names.iter().collect();
+    let mut stored = Stored::with_capacity(names.len());
+    for (at, names) in names.chunks(ROWS).enumerate() {
+        let select = if at == 0 { BEGIN_AND_READ } else { READ };
+        stored.extend(select_in(sql, select, namespace, names).await?);
+    }
+    Ok(stored)
+}
+
+/// Reads these registers, in one statement if they are not more than a request may ask for.
+pub(crate) async fn registers(
+    sql: &mut SqliteConnection,
+    namespace: &Namespace,
+    names: &[ResourceName],
+) -> Result<Stored, sqlx::Error> {
+    let names: Vec<_> = names.iter().collect();
+    let mut stored = Stored::with_capacity(names.len());
+    for names in names.chunks(ROWS) {
+        stored.extend(select_in(sql, READ_REGISTERS, namespace, names).await?);
+    }
+    Ok(stored)
+}
+
+/// Runs `select` on a list of names. The list is filled up to a power of two, so that the statements are few and stay
+/// prepared.
+async fn select_in(
+    sql: &mut SqliteConnection,
+    select: &'static str,
+    namespace: &Namespace,
+    names: &[&ResourceName],
+) -> Result<Vec<(String, Vec<u8>)>, sqlx::Error> {
+    let size = names.len().next_power_of_two();
+    let text = format!("{select}({})", list("?", size));
+    let mut query = sqlx::query_as(AssertSqlSafe(text)).bind(namespace.as_str().to_owned());
+    let filled = names.iter().chain(names.last().into_iter().cycle());
+    for name in filled.take(size) {
+        query = query.bind(name.as_str().to_owned());
+    }
+    query.fetch_all(sql).await
+}
+
+/// Writes the changes and commits.
+pub(crate) async fn commit(
+    sql: &mut SqliteConnection,
+    namespace: &Namespace,
+    changes: Changes,
+) -> Result<(), sqlx::Error> {
+    let mut text = String::new();
+    for rows in changes.kept.chunks(ROWS) {
+        text.push_str(
+            "INSERT OR REPLACE INTO leasehold_lease (ns, name, record, epoch, keep_until_us, last_fence) VALUES ",
+        );
+        text.push_str(&list("(?, ?, ?, ?, ?, ?)", rows.len()));
+        text.push_str("; ");
+    }
+    for rows in changes.gone.chunks(ROWS) {
+        text.push_str("DELETE FROM leasehold_lease WHERE ns = ? AND name IN (");
+        text.push_str(&list("?", rows.len()));
+        text.push_str("); ");
+    }
+    text.push_str("COMMIT");
+    // The shapes of larger ones are too many to keep prepared.
+    let lone = changes.kept.len() + changes.gone.len() <= 1;
+    let mut query = sqlx::query(AssertSqlSafe(text)).persistent(lone);
+    for row in changes.kept {
+        query = query
+            .bind(namespace.as_str().to_owned())
+            .bind(row.name.as_str().to_owned())
+            .bind(row.bytes)
+            .bind(integer(row.epoch))
+            .bind(integer(row.keep_until_us))
+            .bind(integer(row.last_fence));
+    }
+    for rows in changes.gone.chunks(ROWS) {
+        query = query.bind(namespace.as_str().to_owned());
+        for name in rows {
+            query = query.bind(name.as_str().to_owned());
+        }
+    }
+    query.execute(sql).await.map(drop)
+}
+
+fn list(item: &str, count: usize) -> String {
+    vec![item; count].join(", ")
+}
