@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// `30.s()`, `250.ms()`, `5.min()`.
+/// `30.s()`, `250.ms()`, `5.mins()`.
 ///
 /// ```
 /// use leasehold::DurationExt;
 /// use std::time::Duration;
 /// assert_eq!(30.s(), Duration::from_secs(30));
 /// assert_eq!(250.ms(), Duration::from_millis(250));
-/// assert_eq!(5.min(), Duration::from_secs(300));
+/// assert_eq!(5.mins(), Duration::from_secs(300));
 /// ```
 pub trait DurationExt {
     /// Milliseconds.
@@ -17,7 +17,7 @@ pub trait DurationExt {
     /// Seconds.
     fn s(self) -> Duration;
     /// Minutes.
-    fn min(self) -> Duration;
+    fn mins(self) -> Duration;
 }
 
 impl DurationExt for u64 {
@@ -29,7 +29,7 @@ impl DurationExt for u64 {
         Duration::from_secs(self)
     }
 
-    fn min(self) -> Duration {
+    fn mins(self) -> Duration {
         Duration::from_secs(self.saturating_mul(60))
     }
 }
