@@ -1,5 +1,7 @@
 //! Bad addresses and bad names: each a typed error that says what to do.
 
+#![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
+
 use std::time::{Duration, Instant};
 
 use leasehold::{ConnectError, Error, NameError, connect};

@@ -1,5 +1,7 @@
 //! The main job, as the README shows it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
+
 use std::process::{Command, Output};
 
 use leasehold_testkit::{RedisServer, example_binary};

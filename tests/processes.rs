@@ -1,5 +1,7 @@
 //! A holder that is killed or stopped, as an operating system does it, on every store that processes can share.
 
+#![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;

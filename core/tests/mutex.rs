@@ -1,5 +1,7 @@
 //! The mutex on the memory store, in simulated time.
 
+#![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
+
 use std::time::Duration;
 
 use leasehold_core::store::MemoryStore;

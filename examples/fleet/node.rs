@@ -30,7 +30,7 @@ async fn heartbeat(State(output): State<Output>, ctx: JobContext) -> std::io::Re
         term: ctx.leader_term().get(),
         delay_ms: u64::try_from(ctx.delay().as_millis()).unwrap_or(u64::MAX),
     };
-    rows::append(&output.rows, &row)
+    rows::append(&output.rows, &row).await
 }
 
 pub(crate) async fn run(arguments: Arguments, store: &str) -> anyhow::Result<()> {

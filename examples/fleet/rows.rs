@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tokio::fs::OpenOptions;
+use tokio::io::AsyncWriteExt;
 
 /// A run, as its handler saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,14 +18,16 @@ pub(crate) struct Row {
     pub(crate) delay_ms: u64,
 }
 
-pub(crate) fn append(path: &Path, row: &Row) -> std::io::Result<()> {
+pub(crate) async fn append(path: &Path, row: &Row) -> std::io::Result<()> {
     let line = format!("{}\n", serde_json::to_string(row)?);
-    let mut file = std::fs::OpenOptions::new()
+    let mut file = OpenOptions::new()
         .create(true)
         .append(true)
-        .open(path)?;
+        .open(path)
+        .await?;
     // One write of one line: lines of several processes never mix.
-    file.write_all(line.as_bytes())
+    file.write_all(line.as_bytes()).await?;
+    file.flush().await
 }
 
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Row>> {

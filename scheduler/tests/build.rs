@@ -1,5 +1,7 @@
 //! What `build()` refuses, before anything is claimed.
 
+#![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
+
 use leasehold_core::store::MemoryStore;
 use leasehold_core::{Coordinator, Env};
 use leasehold_scheduler::{

@@ -1,5 +1,7 @@
 //! A fleet of schedulers on the memory store, in simulated time.
 
+#![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -95,6 +95,8 @@ pub fn write(
     write: &RegisterWrite,
     now: Now,
 ) -> (RegisterReply, Option<Register>) {
+    // Also above that of an expired one: the clock may have stepped back.
+    let last = stored.as_ref().map_or(0, |register| register.version);
     let live = stored.filter(|register| register.expires_us > now.wall_us);
     let expected = match (write.expect, &live) {
         (Expect::Any, _) | (Expect::Absent, None) => true,
@@ -109,7 +111,6 @@ pub fn write(
     if !expected {
         return (RegisterReply::Conflict(live), None);
     }
-    let last = live.map_or(0, |register| register.version);
     let version = now.wall_us.max(last + 1);
     let register = Register {
         version,

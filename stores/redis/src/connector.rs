@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn tls_is_refused_with_the_reason() {
         let error = RedisStore::new("rediss://cache").unwrap_err();
-        let text = "open: rediss://cache: TLS comes later, compiled without";
+        let text = "open: rediss://cache: rediss:// needs TLS";
         assert!(error.to_string().starts_with(text), "{error}");
     }
 

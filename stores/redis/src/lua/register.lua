@@ -5,14 +5,14 @@ local expect, fence = ARGV[at + 1], tonumber(ARGV[at + 2])
 local ttl_us, value = tonumber(ARGV[at + 3]), ARGV[at + 4]
 
 local bytes = redis.call('GET', KEYS[1])
-local live
+local stored, live
 if bytes then
   local format = string.sub(bytes, 1, 1)
   if format ~= '$REGISTER_FORMAT' then
     return redis.error_reply('$TOO_NEW ' .. (string.byte(format) or 0))
   end
-  live = cmsgpack.unpack(string.sub(bytes, 2))
-  if live[$REGISTER_EXPIRES_US] <= wall_us then live = nil end
+  stored = cmsgpack.unpack(string.sub(bytes, 2))
+  if stored[$REGISTER_EXPIRES_US] > wall_us then live = stored end
 end
 
 local highest = live and live[$REGISTER_FENCE] or 0
@@ -28,7 +28,8 @@ end
 if not expected then
   return { lease_us, $REPLY_CONFLICT, live and bytes or false }
 end
-local version = math.max(wall_us, (live and live[$REGISTER_VERSION] or 0) + 1)
+-- Also above that of an expired one: the clock may have stepped back.
+local version = math.max(wall_us, (stored and stored[$REGISTER_VERSION] or 0) + 1)
 local register = { version, fence or highest, wall_us + ttl_us, value }
 local keep_ms = string.format('%.0f', math.ceil(ttl_us / 1000) + $SLACK_MS)
 redis.call('SET', KEYS[1], '$REGISTER_FORMAT' .. cmsgpack.pack(register), 'PX', keep_ms)
