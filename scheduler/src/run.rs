@@ -189,7 +189,8 @@ fn panic_text(join: tokio::task::JoinError) -> String {
 
 fn shortened(mut text: String) -> String {
     if text.len() > ERROR_BYTES {
-        text.truncate(text.floor_char_boundary(ERROR_BYTES));
+        let whole = (0..=ERROR_BYTES).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(whole.unwrap_or(0));
         text.push('…');
     }
     text
