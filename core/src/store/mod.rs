@@ -8,6 +8,8 @@ mod capabilities;
 pub mod conformance;
 mod contract;
 mod error;
+#[cfg(feature = "test-util")]
+mod faulty;
 mod memory;
 
 pub use capabilities::{Capabilities, ClockSource, Safety};
@@ -16,4 +18,6 @@ pub use contract::{
     Registers, Session, Stamped, StoreHandle,
 };
 pub use error::{StoreError, StoreErrorKind};
+#[cfg(feature = "test-util")]
+pub use faulty::{FaultyStore, Faults};
 pub use memory::MemoryStore;
