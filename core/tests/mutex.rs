@@ -205,3 +205,23 @@ async fn closures_that_borrow_can_be_spawned() {
     });
     assert_eq!(sum.await.unwrap(), 6);
 }
+
+#[test]
+fn handles_guards_and_futures_can_move_between_threads() {
+    fn send_and_sync<T: Send + Sync>() {}
+    fn send<T: Send>(_: impl Fn(T) -> bool) {}
+    send_and_sync::<Coordinator>();
+    send_and_sync::<leasehold_core::Mutexes>();
+    send_and_sync::<leasehold_core::MutexGuard>();
+    send_and_sync::<leasehold_core::Election>();
+    send_and_sync::<leasehold_core::Leadership>();
+    send_and_sync::<leasehold_core::RegisterHandle>();
+    send_and_sync::<Error>();
+    fn future<F: Future + Send>(_: impl Fn(Coordinator) -> F) {}
+    future(|c| async move { drop(c.mutexes("m").unwrap().lock(1).await) });
+    future(|c| async move { drop(c.mutexes("m").unwrap().try_lock(1).await) });
+    future(|c| async move { drop(c.election("e").unwrap().campaign().await) });
+    future(|c| async move { drop(c.register("r").unwrap().get().await) });
+    future(|c| async move { c.shutdown().await });
+    send(|error: Error| error.is_busy());
+}
