@@ -8,12 +8,12 @@ use super::held::{Grant, Held, Term};
 use super::inbox::Mailbox;
 use super::{Cleanup, Core, Inner};
 use crate::env::Moment;
-use crate::error::{Busy, Error};
+use crate::error::{Busy, Error, LostCause};
 use crate::fence::Fence;
 use crate::metrics;
 use crate::name::ResourceName;
 use crate::protocol::{Acquire, CLOSED_SLACK_US, Op, Release, Reply, Rid, Was};
-use crate::store::{LeaseCall, StoreErrorKind};
+use crate::store::{LeaseCall, StoreError, StoreErrorKind};
 
 /// How long between two attempts when the store does not answer.
 const RETRY: Duration = Duration::from_millis(50);
@@ -35,6 +35,7 @@ struct Attempt<'a> {
     core: &'a Core,
     ask: &'a Ask,
     rid: Rid,
+    mailbox: Mailbox,
     not_after_us: u64,
     sent: u32,
     answered: u32,
@@ -65,18 +66,8 @@ async fn try_acquire(inner: &Arc<Inner>, ask: &Ask, started: Moment) -> Result<A
         return Err(Error::ShutDown);
     }
     core.check_ttl(ask.ttl, inner.store.leases.capabilities().min_ttl)?;
-    let patience = ask.wait.unwrap_or_default() + core.request_timeout;
-    let mut attempt = Attempt {
-        core,
-        ask,
-        rid: core.next_rid(),
-        not_after_us: core.not_after_us(patience),
-        sent: 0,
-        answered: 0,
-        settled: false,
-    };
+    let mut attempt = Attempt::new(core, ask);
     let deadline = started + ask.wait.unwrap_or(core.request_timeout);
-    let mailbox = core.inbox.register(attempt.rid);
     loop {
         // Pushes must be on before the first enqueue; a free resource costs no subscription.
         let bucket = ask.name.bucket();
@@ -85,12 +76,9 @@ async fn try_acquire(inner: &Arc<Inner>, ask: &Ask, started: Moment) -> Result<A
         let now = core.env.now();
         match reply {
             Ok((Reply::Granted { .. }, term)) if term.is_over(core, ask.ttl) => {
-                // Answered too late to be of use. It is ended, and asked for anew while there is time.
-                attempt.abandon();
-                if now >= deadline {
-                    return Err(attempt.out_of_time());
-                }
-                attempt.restart();
+                // Answered too late to be of use.
+                attempt.end(inner, deadline).await?;
+                attempt = Attempt::new(core, ask);
             }
             Ok((
                 Reply::Granted {
@@ -106,7 +94,7 @@ async fn try_acquire(inner: &Arc<Inner>, ask: &Ask, started: Moment) -> Result<A
             }
             Ok((Reply::Queued { check_in_us, .. }, _)) => {
                 let check = now + Duration::from_micros(check_in_us);
-                wait_for_push(core, &mailbox, check.min(deadline)).await;
+                wait_for_push(core, &attempt.mailbox, check.min(deadline)).await;
                 if core.env.now() >= deadline {
                     return Err(attempt.give_up(inner).await);
                 }
@@ -123,11 +111,22 @@ async fn try_acquire(inner: &Arc<Inner>, ask: &Ask, started: Moment) -> Result<A
                     attempt.forget();
                     return Err(Busy::new(ask.name.clone(), holder, held_us, remaining_us).into());
                 }
-                let listen = core.listen(&inner.store, bucket).await;
-                listen.map_err(|error| Error::from_store(&ask.name, error))?;
+                match core.listen(&inner.store, bucket).await {
+                    Err(error) if error.kind() == StoreErrorKind::Unknown => {
+                        core.env.sleep(core.env.jittered(RETRY)).await;
+                    }
+                    listening => listening.map_err(|e| Error::from_store(&ask.name, e))?,
+                }
+                if core.env.now() >= deadline {
+                    attempt.forget();
+                    return Err(Busy::new(ask.name.clone(), holder, held_us, remaining_us).into());
+                }
             }
             // Its time is over at the store, or it was ended: it cannot be granted any more.
-            Ok(_) => return Err(attempt.out_of_time()),
+            Ok(_) => {
+                attempt.end(inner, deadline).await?;
+                attempt = Attempt::new(core, ask);
+            }
             Err(error) if error.kind() != StoreErrorKind::Unknown => {
                 return Err(Error::from_store(&ask.name, error));
             }
@@ -159,12 +158,23 @@ impl Term {
     }
 }
 
-impl Attempt<'_> {
-    async fn send(
-        &mut self,
-        inner: &Inner,
-        wait: bool,
-    ) -> Result<(Reply, Term), crate::store::StoreError> {
+impl<'a> Attempt<'a> {
+    fn new(core: &'a Core, ask: &'a Ask) -> Self {
+        let patience = ask.wait.unwrap_or_default() + core.request_timeout;
+        let rid = core.next_rid();
+        Self {
+            core,
+            ask,
+            rid,
+            mailbox: core.inbox.register(rid),
+            not_after_us: core.not_after_us(patience),
+            sent: 0,
+            answered: 0,
+            settled: false,
+        }
+    }
+
+    async fn send(&mut self, inner: &Inner, wait: bool) -> Result<(Reply, Term), StoreError> {
         let op = Op::Acquire(Acquire {
             rid: self.rid,
             not_after_us: self.not_after_us,
@@ -250,15 +260,43 @@ impl Attempt<'_> {
         self.settled = self.sent == self.answered;
     }
 
-    fn abandon(&self) {
-        drop(self.core.cleanups.send(self.cleanup()));
+    /// Ends a request that is of no use any more, so that the next one does not find it in its way.
+    ///
+    /// Once the deadline has passed that is left to the cleaner. Nobody is known to have it, so that is not "busy".
+    async fn end(&mut self, inner: &Inner, deadline: Moment) -> Result<(), Error> {
+        let mut error = StoreError::unknown("acquire", "the store answered too late to be of use");
+        loop {
+            let next = self.core.env.now() + self.core.env.jittered(RETRY);
+            if next >= deadline {
+                return Err(Error::from_store(&self.ask.name, error));
+            }
+            let within = self.core.request_timeout;
+            let release = self.release(within);
+            match self.core.send(&inner.store, &[release], within).await {
+                Ok(answer) => {
+                    let reply = answer.replies.value.first();
+                    self.settled = matches!(reply, Some(Reply::Released { .. }));
+                }
+                Err(e) if e.kind() == StoreErrorKind::Unknown => error = e,
+                Err(e) => return Err(Error::from_store(&self.ask.name, e)),
+            }
+            if self.settled {
+                return Ok(());
+            }
+            self.core.env.sleep_until(next).await;
+        }
     }
 
-    fn restart(&mut self) {
-        let patience = self.ask.wait.unwrap_or_default() + self.core.request_timeout;
-        self.rid = self.core.next_rid();
-        self.not_after_us = self.core.not_after_us(patience);
-        (self.sent, self.answered) = (0, 0);
+    fn release(&self, patience: Duration) -> LeaseCall {
+        LeaseCall {
+            name: self.ask.name.clone(),
+            op: Op::Release(Release {
+                rid: self.rid,
+                not_after_us: self.core.not_after_us(patience),
+                used: 0,
+                close_until_us: self.close_until_us(),
+            }),
+        }
     }
 
     fn out_of_time(&self) -> Error {
@@ -267,19 +305,11 @@ impl Attempt<'_> {
 
     /// Leaves the queue and learns who was in the way, in one request.
     async fn give_up(mut self, inner: &Inner) -> Error {
-        let call = |op| LeaseCall {
+        let look = LeaseCall {
             name: self.ask.name.clone(),
-            op,
+            op: Op::Inspect,
         };
-        let calls = [
-            call(Op::Release(Release {
-                rid: self.rid,
-                not_after_us: self.core.not_after_us(FAREWELL),
-                used: 0,
-                close_until_us: self.close_until_us(),
-            })),
-            call(Op::Inspect),
-        ];
+        let calls = [self.release(FAREWELL), look];
         match self.core.send(&inner.store, &calls, FAREWELL).await {
             Ok(answer) => {
                 let mut replies = answer.replies.value.into_iter();
@@ -305,7 +335,7 @@ impl Attempt<'_> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if !self.settled && self.sent > 0 {
-            self.abandon();
+            drop(self.core.cleanups.send(self.cleanup()));
         }
     }
 }
@@ -344,22 +374,22 @@ pub(crate) async fn release(inner: &Inner, held: &Held) -> Result<(), Error> {
                 Some(Reply::Released { .. }) => {
                     cleanup.settled = true;
                     lost?;
-                    // An earlier copy of this release may be what ended it; that shows only while nothing else could.
-                    let ours = answer.replies.now.lease_us < held.expires_us()
+                    // While its time was not over, only this release ends it, or someone who deletes it. After that
+                    // it may have lasted to the end; who asks has held it until the call, so that is no loss.
+                    let lasted = answer.replies.now.lease_us < held.expires_us()
                         && held.incarnation == core.incarnation();
-                    return match (first, ours) {
-                        (false, true) => Ok(()),
-                        (false, false) => Err(Error::from_store(
-                            &held.name,
-                            crate::store::StoreError::unknown(
-                                "release",
-                                "it was sent twice and the lease is gone: whether it was held to the end is unknown",
-                            ),
-                        )),
-                        (true, _) => Err(held.lost_error(crate::error::LostCause::Deleted).into()),
+                    return match (lasted, first) {
+                        (true, false) => Ok(()),
+                        (true, true) => Err(held.lost_error(LostCause::Deleted).into()),
+                        (false, _) => {
+                            let gone =
+                                "the lease was gone when it arrived: whether it lasted is unknown";
+                            let error = StoreError::unknown("release", gone);
+                            Err(Error::from_store(&held.name, error))
+                        }
                     };
                 }
-                _ => crate::store::StoreError::unknown("release", "the store's clock moved on"),
+                _ => StoreError::unknown("release", "the store's clock moved on"),
             },
             Err(error) => error,
         };
