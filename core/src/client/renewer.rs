@@ -120,12 +120,15 @@ async fn renew(
             }),
         })
         .collect();
-    let answer = core.send(&store, &calls, core.request_timeout).await;
+    let answer = core.send(&store, &calls, patience(&core, &batch)).await;
     let mut again = Vec::with_capacity(batch.len());
+    // A guard that went meanwhile ends its lease itself.
+    let is_kept = |held: &Arc<Held>| !held.is_ended();
     match answer {
         Ok(answer) => {
             let store_us = answer.replies.now.lease_us;
-            for (held, reply) in batch.into_iter().zip(answer.replies.value) {
+            let replies = batch.into_iter().zip(answer.replies.value);
+            for (held, reply) in replies.filter(|(held, _)| is_kept(held)) {
                 match reply {
                     Reply::Renewed { remaining_us } => {
                         metrics::renewed("renewed");
@@ -145,12 +148,22 @@ async fn renew(
         Err(error) => {
             metrics::renewed("unknown");
             tracing::debug!(%error, leases = batch.len(), "a renewal waits for the store");
-            for held in batch {
+            for held in batch.into_iter().filter(is_kept) {
                 retry(&core, held, &mut again);
             }
         }
     }
     again
+}
+
+/// How long a renewal is waited for: one that gets lost must leave time for another.
+fn patience(core: &Core, batch: &[Arc<Held>]) -> Duration {
+    let now = core.env.now();
+    let shortest = batch.iter().map(|held| held.deadline().since(now)).min();
+    let half = shortest.unwrap_or_default() / 2;
+    // A slow store's answer is still waited for: a few times what it usually takes.
+    half.max(core.clock.round_trip() * 4)
+        .min(core.request_timeout)
 }
 
 fn not_held(core: &Core, held: &Held) {
@@ -172,6 +185,7 @@ fn retry(core: &Core, held: Arc<Held>, again: &mut Vec<(Moment, Arc<Held>)>) {
         end(core, &held);
         return;
     }
-    let pause = (held.ttl / 20).clamp(Duration::from_millis(20), Duration::from_millis(500));
+    let left = held.deadline().since(now);
+    let pause = (left / 8).clamp(Duration::from_millis(20), Duration::from_millis(500));
     again.push((now + core.env.jittered(pause), held));
 }
