@@ -1,0 +1,503 @@
+//! The pure protocol under any sequence of operations and any clock, also one that steps back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use leasehold_core::protocol::{
+    Acquire, Closed, Entry, FORMAT, NodeId, Now, Op, Phase, Record, Release, Renew, Reply, Rid,
+    TooNew, Was, apply, decode, encode,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+const START_US: u64 = 1_735_689_600_000_000;
+const SECOND: u64 = 1_000_000;
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 256,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+/// What a client does next; requests are picked from those it has made.
+#[derive(Debug, Clone)]
+enum Act {
+    Acquire {
+        node: u8,
+        wait: bool,
+        ttl_us: u64,
+    },
+    Repeat {
+        pick: usize,
+    },
+    Renew {
+        pick: usize,
+        stale: bool,
+    },
+    Release {
+        pick: usize,
+        close: bool,
+        stale: bool,
+    },
+    Inspect,
+}
+
+/// An act, and how the store's clocks moved before it.
+#[derive(Debug, Clone)]
+struct Step {
+    act: Act,
+    lease_by: i64,
+    wall_by: i64,
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    let ttl = prop_oneof![Just(SECOND / 10), Just(3 * SECOND), Just(30 * SECOND)];
+    prop_oneof![
+        4 => (0..4_u8, any::<bool>(), ttl)
+            .prop_map(|(node, wait, ttl_us)| Act::Acquire { node, wait, ttl_us }),
+        4 => any::<usize>().prop_map(|pick| Act::Repeat { pick }),
+        3 => (any::<usize>(), prop::bool::weighted(0.1))
+            .prop_map(|(pick, stale)| Act::Renew { pick, stale }),
+        3 => (any::<usize>(), any::<bool>(), prop::bool::weighted(0.1))
+            .prop_map(|(pick, close, stale)| Act::Release { pick, close, stale }),
+        1 => Just(Act::Inspect),
+    ]
+}
+
+/// Mostly a little, sometimes beyond every deadline.
+fn forward() -> impl Strategy<Value = i64> + Clone {
+    prop_oneof![
+        3 => 0..1_000_i64,
+        4 => 0..1_500_000_i64,
+        1 => 0..40_000_000_i64,
+    ]
+}
+
+fn back() -> impl Strategy<Value = i64> + Clone {
+    prop_oneof![6 => forward(), 1 => -5_000_000..0_i64]
+}
+
+fn steps(by: impl Strategy<Value = i64> + Clone) -> impl Strategy<Value = Vec<Step>> {
+    let step = (acts(), by.clone(), by).prop_map(|(act, lease_by, wall_by)| Step {
+        act,
+        lease_by,
+        wall_by,
+    });
+    vec(step, 1..60)
+}
+
+fn node(n: u8) -> NodeId {
+    NodeId::new(uuid::Uuid::from_u128(u128::from(n) + 1))
+}
+
+/// The clients' side of the protocol, and all that happened.
+struct World {
+    record: Option<Record>,
+    now: Now,
+    asked: Vec<Acquire>,
+    renewals: BTreeMap<Rid, u64>,
+    seen: BTreeMap<NodeId, u64>,
+    /// The fences of each request's grants.
+    granted: BTreeMap<Rid, (u64, u64)>,
+    highest_used: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            record: None,
+            now: Now {
+                lease_us: 100 * SECOND,
+                wall_us: START_US,
+                epoch: 0,
+            },
+            asked: Vec::new(),
+            renewals: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            granted: BTreeMap::new(),
+            highest_used: 0,
+        }
+    }
+
+    fn advance(&mut self, step: &Step) {
+        self.now.lease_us = self.now.lease_us.saturating_add_signed(step.lease_by);
+        self.now.wall_us = self.now.wall_us.saturating_add_signed(step.wall_by);
+    }
+
+    fn op(&mut self, act: &Act) -> Op {
+        let not_after_us = self.now.lease_us + 20 * SECOND;
+        let late = |stale: bool| match stale {
+            true => self.now.lease_us.saturating_sub(1),
+            false => not_after_us,
+        };
+        match (act, self.asked.len()) {
+            (
+                Act::Acquire {
+                    node: n,
+                    wait,
+                    ttl_us,
+                },
+                asked,
+            ) => {
+                let rid = Rid {
+                    node: node(*n),
+                    seq: asked as u64,
+                };
+                let ask = Acquire {
+                    rid,
+                    not_after_us,
+                    weight: 1,
+                    ttl_us: *ttl_us,
+                    wait: *wait,
+                    want: 1 + asked as u64 % 3,
+                    seen: self.seen.get(&rid.node).copied().unwrap_or(0),
+                    label: format!("node {n}"),
+                };
+                self.asked.push(ask.clone());
+                Op::Acquire(ask)
+            }
+            (Act::Inspect, _) | (_, 0) => Op::Inspect,
+            (Act::Repeat { pick }, asked) => Op::Acquire(self.asked[pick % asked].clone()),
+            (Act::Renew { pick, stale }, asked) => {
+                let rid = self.asked[pick % asked].rid;
+                let renewal = self.renewals.entry(rid).or_default();
+                *renewal += 1;
+                Op::Renew(Renew {
+                    rid,
+                    not_after_us: late(*stale),
+                    renewal: *renewal,
+                })
+            }
+            (Act::Release { pick, close, stale }, asked) => {
+                let ask = &self.asked[pick % asked];
+                let used = self.granted.get(&ask.rid).map_or(0, |(first, _)| *first);
+                Op::Release(Release {
+                    rid: ask.rid,
+                    not_after_us: late(*stale),
+                    used,
+                    close_until_us: if *close { ask.not_after_us + SECOND } else { 0 },
+                })
+            }
+        }
+    }
+
+    /// Applies it, and checks what holds of every step.
+    fn apply(&mut self, op: &Op) -> (Option<Record>, Reply, Vec<Rid>) {
+        let before = self.record.take();
+        let out = apply(before.clone(), op, self.now);
+        let after = out.record.clone().unwrap_or_default();
+        let holders: Vec<_> = after.entries.iter().filter(|e| e.holds()).collect();
+        assert!(holders.len() <= 1, "two holders: {after:?}");
+        if let Some(holder) = holders.first() {
+            assert!(holder.expires_us > self.now.lease_us, "held beyond its end");
+            assert!(holder.first <= holder.end);
+        }
+        // Nobody waits in vain: a live waiter is never left beside a free resource.
+        if holders.is_empty() {
+            let waiting = |e: &&Entry| {
+                e.phase == Phase::Waiting
+                    && self.now.lease_us - e.heard_us.min(self.now.lease_us) <= 12_500_000
+            };
+            assert_eq!(after.entries.iter().find(waiting), None);
+        }
+        let rids: BTreeSet<_> = after.entries.iter().map(|e| e.rid).collect();
+        assert_eq!(rids.len(), after.entries.len(), "one request, two places");
+        assert!(after.last < 1 << 53, "{}", after.last);
+        if out.record.is_none() {
+            // Only old knowledge goes.
+            assert!(after.entries.is_empty() && after.closed.is_empty());
+        }
+        self.record = out.record;
+        if before.is_none() {
+            // Without a record only the clock, and what clients have seen, is above earlier fences.
+            self.highest_used = 0;
+        }
+        if let Some(record) = &self.record {
+            assert!(!record.is_spent(self.now));
+            assert_eq!(decode(&encode(record)).as_ref(), Ok(record));
+        }
+        self.note_grants(op, before.as_ref(), &after, &out.reply);
+        (before, out.reply, out.granted)
+    }
+
+    /// Fences rise while the record is kept, and always above what the client has seen and the store's clock.
+    fn note_grants(&mut self, op: &Op, before: Option<&Record>, after: &Record, reply: &Reply) {
+        let was: BTreeMap<_, _> = before
+            .map(|r| r.entries.iter().map(|e| (e.rid, e.first)).collect())
+            .unwrap_or_default();
+        for entry in after.entries.iter().filter(|e| e.holds()) {
+            if was.get(&entry.rid) == Some(&entry.first) {
+                continue;
+            }
+            if let (Some(before), false) = (before, matches!(op, Op::Release(_))) {
+                assert!(entry.first > before.last, "{entry:?}");
+            }
+            if before.is_some() {
+                // What a release gave back was not used.
+                assert!(entry.first > self.highest_used, "{entry:?}");
+            }
+            assert!(entry.first > entry.seen, "{entry:?}");
+            assert!(entry.first >= self.now.wall_us, "{entry:?}");
+            assert!(
+                entry.end <= entry.first.max(self.now.wall_us + 1_000),
+                "{entry:?}"
+            );
+            assert!(entry.end < entry.first + entry.want, "{entry:?}");
+            self.granted.insert(entry.rid, (entry.first, entry.end));
+            self.highest_used = self.highest_used.max(entry.first);
+        }
+        if let Reply::Granted { end, .. } = reply {
+            let holder = after.entries.iter().find(|e| e.holds()).unwrap();
+            let seen = self.seen.entry(holder.rid.node).or_default();
+            *seen = (*seen).max(*end);
+        }
+    }
+}
+
+fn entry(record: Option<&Record>, rid: Rid) -> Option<&Entry> {
+    record?.entries.iter().find(|e| e.rid == rid)
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn every_step_keeps_one_holder_and_rising_fences(steps in steps(back())) {
+        let mut world = World::new();
+        for step in &steps {
+            world.advance(step);
+            let op = world.op(&step.act);
+            world.apply(&op);
+        }
+    }
+
+    #[test]
+    fn a_repeated_request_changes_nothing_and_gets_the_same_answer(steps in steps(back())) {
+        let mut world = World::new();
+        for step in &steps {
+            world.advance(step);
+            let op = world.op(&step.act);
+            let (_, first, _) = world.apply(&op);
+            let between = world.record.clone();
+            let (_, again, granted) = world.apply(&op);
+            match (&op, &first) {
+                (Op::Release(_), Reply::Released { .. }) => {
+                    prop_assert_eq!(again, Reply::Released { was: Was::Absent });
+                }
+                // Not in the queue, so asking again is asking anew.
+                (_, Reply::Busy { .. }) => {
+                    let busy = matches!(again, Reply::Busy { .. });
+                    prop_assert!(busy);
+                }
+                // A record of which only old knowledge was left is gone.
+                (Op::Inspect, _) if world.record.is_none() => {
+                    prop_assert_eq!(again, Reply::Inspected(None));
+                }
+                _ => prop_assert_eq!(again, first),
+            }
+            prop_assert_eq!(&world.record, &between);
+            prop_assert!(granted.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_ended_lease_is_not_renewed_and_an_older_renewal_changes_nothing(steps in steps(back())) {
+        let mut world = World::new();
+        for step in &steps {
+            world.advance(step);
+            let op = world.op(&step.act);
+            let (before, reply, granted) = world.apply(&op);
+            let Op::Renew(renew) = &op else { continue };
+            let held = entry(before.as_ref(), renew.rid)
+                .filter(|e| e.holds() && e.expires_us > world.now.lease_us);
+            match reply {
+                Reply::Renewed { remaining_us } => {
+                    prop_assert!(held.is_some() || granted.contains(&renew.rid));
+                    let entry = entry(world.record.as_ref(), renew.rid).unwrap();
+                    prop_assert_eq!(remaining_us, entry.ttl_us);
+                    let older = Renew { renewal: renew.renewal - 1, ..renew.clone() };
+                    let was = world.record.clone();
+                    world.now.lease_us += 1;
+                    world.apply(&Op::Renew(older));
+                    prop_assert_eq!(&world.record, &was);
+                }
+                Reply::NotHeld => prop_assert!(held.is_none()),
+                Reply::Stale => prop_assert!(renew.not_after_us < world.now.lease_us),
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_or_late_request_is_never_granted(steps in steps(forward())) {
+        let mut world = World::new();
+        let mut closed: BTreeMap<Rid, u64> = BTreeMap::new();
+        for step in &steps {
+            world.advance(step);
+            let op = world.op(&step.act);
+            let (_, reply, _) = world.apply(&op);
+            if let (Op::Release(release), Reply::Released { .. }) = (&op, &reply) {
+                closed.insert(release.rid, release.close_until_us);
+            }
+            for (rid, until) in &closed {
+                if *until > world.now.lease_us {
+                    prop_assert_eq!(entry(world.record.as_ref(), *rid), None);
+                    let known = |c: &Closed| c.rid == *rid && c.until_us >= *until;
+                    prop_assert!(world.record.as_ref().is_some_and(|r| r.closed.iter().any(known)));
+                }
+            }
+            if let Op::Acquire(ask) = &op {
+                if ask.not_after_us < world.now.lease_us {
+                    prop_assert_eq!(reply, Reply::Stale);
+                } else if closed.get(&ask.rid).is_some_and(|until| *until > world.now.lease_us) {
+                    prop_assert_eq!(reply, Reply::Closed);
+                }
+            }
+        }
+    }
+
+    /// Who is granted by a hand-over stood before all live waiters that are left, and a newcomer overtakes none.
+    #[test]
+    fn live_waiters_are_served_in_the_order_they_came(steps in steps(back())) {
+        let mut world = World::new();
+        for step in &steps {
+            world.advance(step);
+            let op = world.op(&step.act);
+            let (before, _, granted) = world.apply(&op);
+            let Some(after) = &world.record else { continue };
+            let now = world.now.lease_us;
+            let live = |e: &&Entry| {
+                e.phase == Phase::Waiting && now.saturating_sub(e.heard_us) <= 12_500_000
+            };
+            let new_holder = (after.entries.iter())
+                .find(|e| e.holds() && entry(before.as_ref(), e.rid).is_none_or(|b| !b.holds() || b.first != e.first));
+            if let Some(holder) = new_holder {
+                let at = after.entries.iter().position(|e| e.rid == holder.rid).unwrap();
+                // Who asks again in this step was not heard from when its turn came.
+                let asks = |e: &&Entry| {
+                    matches!(&op, Op::Acquire(ask) if ask.rid == e.rid)
+                };
+                let passed_over = after.entries[..at].iter().find(|e| live(e) && !asks(e));
+                prop_assert_eq!(passed_over, None);
+                prop_assert!(holder.phase == Phase::Held || granted.contains(&holder.rid));
+            }
+            // Places are kept, but by a holder that asks anew after its end.
+            let anew = |rid: &Rid| matches!(&op, Op::Acquire(ask) if ask.rid == *rid);
+            let places = |r: &Record| {
+                let rids = r.entries.iter().map(|e| e.rid);
+                rids.filter(|rid| !anew(rid)).collect::<Vec<_>>()
+            };
+            let kept: Vec<_> = before.as_ref().map(places).unwrap_or_default();
+            let (now_at, was_at) = (places(after), |rid: &Rid| kept.iter().position(|k| k == rid));
+            let order: Vec<_> = now_at.iter().filter_map(was_at).collect();
+            prop_assert!(order.is_sorted());
+        }
+    }
+
+    /// Without a record nothing is known, but what the client has seen: to it fences rise nevertheless.
+    #[test]
+    fn fences_rise_for_a_client_over_a_loss_of_all_data(
+        steps in steps(back()),
+        losses in vec(any::<bool>(), 60),
+    ) {
+        let mut world = World::new();
+        let mut last: BTreeMap<NodeId, (Rid, u64)> = BTreeMap::new();
+        for (step, is_lost) in steps.iter().zip(losses) {
+            world.advance(step);
+            if is_lost {
+                world.record = None;
+            }
+            let mut op = world.op(&step.act);
+            if let Op::Acquire(ask) = &mut op {
+                ask.seen = world.seen.get(&ask.rid.node).copied().unwrap_or(0);
+            }
+            let (_, reply, _) = world.apply(&op);
+            if let (Op::Acquire(ask), Reply::Granted { first, end, .. }) = (&op, reply) {
+                if let Some((rid, before)) = last.insert(ask.rid.node, (ask.rid, end)) {
+                    // The same grant again, or a later one.
+                    let repeated = rid == ask.rid && before == end;
+                    prop_assert!(repeated || first > before, "{} after {}", first, before);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_boot_of_the_clock_ends_every_lease_and_keeps_the_fences(steps in steps(forward())) {
+        let mut world = World::new();
+        for step in &steps {
+            world.advance(step);
+            let op = world.op(&step.act);
+            world.apply(&op);
+        }
+        let last = world.record.as_ref().map_or(0, |r| r.last);
+        world.now = Now { lease_us: 5, epoch: 1, ..world.now };
+        let op = world.op(&Act::Acquire { node: 0, wait: false, ttl_us: SECOND });
+        let (_, reply, _) = world.apply(&op);
+        let granted = matches!(reply, Reply::Granted { first, .. } if first > last);
+        prop_assert!(granted, "{:?}", reply);
+        prop_assert_eq!(world.record.unwrap().entries.len(), 1);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..200)) {
+        match (bytes.first(), decode(&bytes)) {
+            (Some(&first), Err(TooNew::Version { found, .. })) => {
+                prop_assert!(first != FORMAT && found == char::from(first));
+            }
+            (first, Err(TooNew::Damaged(_))) => prop_assert!(first.is_none_or(|f| *f == FORMAT)),
+            (_, Ok(record)) => prop_assert_eq!(decode(&encode(&record)), Ok(record)),
+            (None, other) => prop_assert!(false, "{:?}", other),
+        }
+    }
+}
+
+#[test]
+fn a_newer_format_is_too_new() {
+    let mut bytes = encode(&Record::default());
+    assert_eq!(decode(&bytes), Ok(Record::default()));
+    bytes[0] = FORMAT + 1;
+    assert!(matches!(
+        decode(&bytes),
+        Err(TooNew::Version {
+            found: '2',
+            supported: '1'
+        })
+    ));
+}
+
+#[test]
+fn a_late_renewal_of_a_passed_over_grant_claims_nothing() {
+    let mut world = World::new();
+    let ask = |world: &mut World, node| {
+        let act = Act::Acquire {
+            node,
+            wait: true,
+            ttl_us: 30 * SECOND,
+        };
+        let op = world.op(&act);
+        world.apply(&op);
+        world.asked.last().unwrap().rid
+    };
+    let (holder, waiter) = (ask(&mut world, 0), ask(&mut world, 1));
+    let release = Release {
+        rid: holder,
+        not_after_us: u64::MAX,
+        used: 0,
+        close_until_us: 0,
+    };
+    let (_, _, granted) = world.apply(&Op::Release(release));
+    assert_eq!(granted, [waiter]);
+    world.now.lease_us += 2 * SECOND;
+    let renew = Renew {
+        rid: waiter,
+        not_after_us: u64::MAX,
+        renewal: 1,
+    };
+    let (_, reply, _) = world.apply(&Op::Renew(renew));
+    assert_eq!(reply, Reply::NotHeld);
+    let record = world.record.unwrap();
+    assert_eq!(record.entries[0].phase, Phase::Dormant);
+}
