@@ -1,0 +1,112 @@
+//! What is recorded, and that no resource's name becomes a label. Alone in its binary: the recorder is global.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
+use leasehold_core::{Coordinator, Env, LostCause};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+
+const SECRET: &str = "jane.doe@example.com";
+
+/// Counters by name and labels, as in `leasehold_lost_total{cause=expired,class=m}`.
+fn counters(snapshotter: &Snapshotter) -> (BTreeMap<String, u64>, Vec<String>) {
+    let (mut counters, mut all) = (BTreeMap::new(), Vec::new());
+    for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+        let (name, labels) = key.key().clone().into_parts();
+        let mut labels: Vec<_> = labels
+            .iter()
+            .map(|l| format!("{}={}", l.key(), l.value()))
+            .collect();
+        labels.sort();
+        let id = format!("{}{{{}}}", name.as_str(), labels.join(","));
+        match value {
+            DebugValue::Counter(count) => drop(counters.insert(id.clone(), count)),
+            DebugValue::Histogram(values) => assert!(values.iter().all(|v| v.0 >= 0.0)),
+            DebugValue::Gauge(_) => {}
+        }
+        all.push(id);
+    }
+    (counters, all)
+}
+
+#[tokio::test(start_paused = true)]
+async fn acquisitions_losses_and_renewals_are_recorded_by_class_and_never_by_name() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    recorder.install().unwrap();
+
+    let env = Env::simulated(1);
+    let store = FaultyStore::new(Arc::new(MemoryStore::new()), env.clone(), Faults::none());
+    let connect = || {
+        Coordinator::builder(store.clone(), "test")
+            .env(env.clone())
+            .connect()
+    };
+    let (a, b) = (connect().await.unwrap(), connect().await.unwrap());
+    let ttl = Duration::from_secs(3);
+    let users = |coord: &Coordinator| coord.mutexes("user").unwrap().ttl(ttl);
+
+    // Acquired, busy twice (at once, and after a wait), and renewed for a while.
+    let guard = users(&a).lock(SECRET).await.unwrap();
+    assert!(users(&b).try_lock(SECRET).await.is_err());
+    let wait = Duration::from_secs(1);
+    assert!(users(&b).lock_timeout(SECRET, wait).await.is_err());
+    env.sleep(Duration::from_secs(10)).await;
+    // Lost, as its client is cut off; unavailable to it, and granted to the next.
+    store.cut(a.node());
+    let cause = guard.lost().await;
+    assert!(
+        users(&a)
+            .try_lock(SECRET)
+            .await
+            .unwrap_err()
+            .is_unavailable()
+    );
+    let next = users(&b).max_hold(wait).lock(SECRET).await.unwrap();
+    assert_eq!(next.lost().await, LostCause::MaxHold);
+    let tiny = users(&b).ttl(Duration::ZERO).lock(SECRET).await;
+    assert!(tiny.is_err());
+    drop((guard, next));
+    let (mine, kept) = (
+        b.election(SECRET).unwrap(),
+        users(&b).lock(SECRET).await.unwrap(),
+    );
+    let leader = mine.campaign().await.unwrap();
+    b.shutdown().await;
+    drop((kept, leader));
+
+    let (counters, all) = counters(&snapshotter);
+    let count = |id: &str| counters.get(id).copied().unwrap_or(0);
+    let acquired = |outcome| {
+        count(&format!(
+            "leasehold_acquisitions_total{{class=user,outcome={outcome}}}"
+        ))
+    };
+    assert_eq!(acquired("acquired"), 3, "{counters:#?}");
+    assert_eq!(acquired("busy"), 2);
+    assert_eq!(acquired("unavailable"), 1);
+    assert_eq!(acquired("refused"), 1);
+    let lost = |class, cause| {
+        count(&format!(
+            "leasehold_lost_total{{cause={cause},class={class}}}"
+        ))
+    };
+    assert_eq!(lost("user", cause.as_str()), 1);
+    assert_eq!(lost("user", "max_hold"), 1);
+    assert_eq!(lost("user", "shut_down"), 1);
+    assert_eq!(lost("~election", "shut_down"), 1);
+    assert!(count("leasehold_renewals_total{outcome=renewed}") >= 8);
+    assert!(count("leasehold_renewals_total{outcome=unknown}") >= 1);
+    for id in [
+        "leasehold_acquire_seconds{class=user,outcome=acquired}",
+        "leasehold_store_request_seconds{outcome=ok}",
+        "leasehold_store_request_seconds{outcome=error}",
+    ] {
+        assert!(all.iter().any(|known| known == id), "{id} of {all:#?}");
+    }
+    for id in &all {
+        assert!(!id.contains(SECRET) && !id.contains('@'), "{id}");
+    }
+}
