@@ -168,11 +168,16 @@ async fn look(
     job: usize,
     seen_cursor: i64,
     mut stored: Option<Stored>,
-    now_us: u64,
+    read_us: u64,
 ) -> Result<Seen, Error> {
     let entry = &shared.entries[job];
-    let now_s = i64::try_from(now_us / 1_000_000).unwrap_or(i64::MAX);
+    let env = shared.coord.env();
+    let received = env.now();
     loop {
+        // At least this late is it at the store: a claim before this one may have taken any time.
+        let since = env.now().since(received);
+        let now_us = read_us.saturating_add(u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
+        let now_s = i64::try_from(now_us / 1_000_000).unwrap_or(i64::MAX);
         let Some(current) = stored else {
             let known = shared
                 .known_tick(entry)
@@ -281,8 +286,7 @@ async fn claim(
         ledger.term = leader.term.get();
     }
     let lease = run::lease(shared, entry, tick, ledger.last_fence).await?;
-    let tick_us = u64::try_from(tick).unwrap_or(0).saturating_mul(1_000_000);
-    let delay = Duration::from_micros(coord.store_now().wall_us.saturating_sub(tick_us));
+    let delay = run::lateness(shared, tick);
     let fence = lease.guard.fence().get();
     let running = Running {
         tick,

@@ -106,8 +106,8 @@ async fn body(
     guard: &MutexGuard,
     leader_term: Fence,
 ) -> (Outcome, Option<String>) {
-    if let Err(lost) = guard.check() {
-        return (Outcome::LostLease, Some(format!("not started: {lost}")));
+    if let Some((outcome, why)) = too_late(shared, running, guard) {
+        return (outcome, Some(format!("not started: {why}")));
     }
     let cancelled = CancellationToken::new();
     let context = JobContext(Arc::new(Run {
@@ -157,6 +157,28 @@ async fn body(
     }
 }
 
+/// Whether a claim was decided too late to start what it is for: its answer may have taken any time.
+fn too_late(shared: &Shared, running: &Running, guard: &MutexGuard) -> Option<(Outcome, String)> {
+    if let Err(lost) = guard.check() {
+        return Some((Outcome::LostLease, lost.to_string()));
+    }
+    if shared.force.is_cancelled() {
+        let why = "the node shut down before its claim was answered";
+        return Some((Outcome::Missed, why.into()));
+    }
+    let late = lateness(shared, running.tick);
+    (late > shared.grace).then(|| {
+        let why = format!("its claim was answered {late:.1?} after its time");
+        (Outcome::Missed, why)
+    })
+}
+
+/// How long ago, on the store's clock, a tick was due.
+pub(crate) fn lateness(shared: &Shared, tick: i64) -> Duration {
+    let due_us = u64::try_from(tick).unwrap_or(0).saturating_mul(1_000_000);
+    Duration::from_micros(shared.coord.store_now().wall_us.saturating_sub(due_us))
+}
+
 /// Resolves when less than a fifth of the lease's time is left: renewals have been failing for a while.
 async fn nearly_lost(shared: &Shared, guard: &MutexGuard) {
     let threshold = shared.run_ttl / 5;
@@ -189,7 +211,9 @@ fn panic_text(join: tokio::task::JoinError) -> String {
 
 fn shortened(mut text: String) -> String {
     if text.len() > ERROR_BYTES {
-        let whole = (0..=ERROR_BYTES).rev().find(|at| text.is_char_boundary(*at));
+        let whole = (0..=ERROR_BYTES)
+            .rev()
+            .find(|at| text.is_char_boundary(*at));
         text.truncate(whole.unwrap_or(0));
         text.push('…');
     }

@@ -2,76 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
 
-use std::sync::{Arc, Mutex};
+mod support;
+
 use std::time::Duration;
 
+use leasehold_core::Env;
 use leasehold_core::store::MemoryStore;
-use leasehold_core::{Coordinator, Env, NodeId};
-use leasehold_scheduler::{BoxError, Job, JobContext, Outcome, Scheduler, history};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Row {
-    tick: i64,
-    node: NodeId,
-    fence: u64,
-    term: u64,
-}
-
-#[derive(Clone, Default)]
-struct Rows(Arc<Mutex<Vec<Row>>>);
-
-impl Rows {
-    fn add(&self, ctx: &JobContext) {
-        self.0.lock().unwrap().push(Row {
-            tick: ctx.tick_unix_s(),
-            node: ctx.coordinator().node(),
-            fence: ctx.fence().get(),
-            term: ctx.leader_term().get(),
-        });
-    }
-
-    fn take(&self) -> Vec<Row> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-}
-
-struct Node {
-    coord: Coordinator,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
-}
-
-impl Node {
-    async fn start(store: &MemoryStore, env: &Env, jobs: Vec<Job>) -> Self {
-        let coord = Coordinator::builder(store.clone(), "test").env(env.clone());
-        let coord = coord.connect().await.unwrap();
-        let (stop, mut stopped) = watch::channel(false);
-        let scheduler = Scheduler::builder(&coord).jobs(jobs).build().unwrap();
-        let task = env.spawn(async move {
-            let stopped = async {
-                drop(stopped.wait_for(|stop| *stop).await);
-            };
-            scheduler.run_until(stopped).await.unwrap();
-        });
-        Self { coord, stop, task }
-    }
-
-    async fn drain(self) {
-        self.stop.send(true).unwrap();
-        self.task.await.unwrap();
-        self.coord.shutdown().await;
-    }
-}
-
-fn counting(name: &str, expression: &str, rows: &Rows) -> Job {
-    let rows = rows.clone();
-    Job::new(name, expression, move |ctx| {
-        rows.add(&ctx);
-        async { Ok::<(), BoxError>(()) }
-    })
-}
+use leasehold_scheduler::{BoxError, Job, Outcome, Scheduler, history};
+use support::{Node, Row, Rows, counting};
 
 fn setup() -> (Env, MemoryStore, Rows) {
     (Env::simulated(1), MemoryStore::new(), Rows::default())

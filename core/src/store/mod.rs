@@ -19,5 +19,5 @@ pub use contract::{
 };
 pub use error::{StoreError, StoreErrorKind};
 #[cfg(feature = "test-util")]
-pub use faulty::{FaultyStore, Faults};
+pub use faulty::{Faults, FaultyStore};
 pub use memory::MemoryStore;

@@ -18,7 +18,7 @@ pub enum Outcome {
     Failed,
     /// Another run of the job was still under way.
     SkippedOverlap,
-    /// No node claimed it in time.
+    /// No node claimed it in time, or the claim was decided too late to start it.
     Missed,
     /// Claimed, and its lease ended before the run did.
     LostLease,

@@ -1,0 +1,489 @@
+//! A fleet over a network that loses, delays, repeats and cuts, with nodes that crash, in simulated time. A failing
+//! seed is printed; `LEASEHOLD_SEED=n cargo test -p leasehold-scheduler --test faults` replays it.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
+use leasehold_core::{Class, Coordinator, Env, Moment, Put, RegisterHandle};
+use leasehold_scheduler::{BoxError, Builder, Job, JobContext, Outcome, TickRecord, history};
+use support::{Node, Rows, counting};
+
+const RUN_TTL: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(5);
+const EVERY_SECOND: &str = "* * * * * *";
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn replay(seeds: Range<u64>, case: impl AsyncFn(u64)) {
+    struct Shown(u64);
+    impl Drop for Shown {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!(
+                    "failed with seed {0}; LEASEHOLD_SEED={0} replays it",
+                    self.0
+                );
+            }
+        }
+    }
+    let given = std::env::var("LEASEHOLD_SEED").map(|seed| seed.parse().unwrap());
+    let seeds = given.map_or(seeds, |seed: u64| seed..seed + 1);
+    for seed in seeds {
+        let _shown = Shown(seed);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build();
+        runtime.unwrap().block_on(case(seed));
+    }
+}
+
+/// A body, from its start to its end, whatever ended it.
+#[derive(Debug, Clone, Copy)]
+struct Body {
+    tick: i64,
+    fence: u64,
+    /// From the nominal time to the start, on the store's clock.
+    late: Duration,
+    started: Moment,
+    ended: Option<Moment>,
+}
+
+/// The bodies of a job.
+#[derive(Clone, Default)]
+struct Bodies(Arc<Mutex<Vec<Body>>>);
+
+struct Ending(Bodies, usize, Env);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap()[self.1].ended = Some(self.2.now());
+    }
+}
+
+impl Bodies {
+    fn start(&self, ctx: &JobContext, observer: &Coordinator) -> Ending {
+        let now_us = observer.store_now().wall_us;
+        let due_us = u64::try_from(ctx.tick_unix_s()).unwrap() * 1_000_000;
+        let mut bodies = self.0.lock().unwrap();
+        bodies.push(Body {
+            tick: ctx.tick_unix_s(),
+            fence: ctx.fence().get(),
+            late: Duration::from_micros(
+                now_us.checked_sub(due_us).expect("started before its time"),
+            ),
+            started: observer.env().now(),
+            ended: None,
+        });
+        Ending(self.clone(), bodies.len() - 1, observer.env().clone())
+    }
+
+    fn all(&self) -> Vec<Body> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+struct World {
+    env: Env,
+    faulty: FaultyStore,
+    /// A client that meets no faults.
+    observer: Coordinator,
+}
+
+impl World {
+    async fn new(seed: u64) -> Self {
+        let (env, behind) = (Env::simulated(seed), MemoryStore::new());
+        let faulty = FaultyStore::new(Arc::new(behind.clone()), env.clone(), Faults::none());
+        let observer = Coordinator::builder(behind, "test").env(env.clone());
+        let observer = observer.connect().await.unwrap();
+        Self {
+            env,
+            faulty,
+            observer,
+        }
+    }
+
+    fn job(&self, name: &str, bodies: &Bodies, takes: Duration) -> Job {
+        let (bodies, observer) = (bodies.clone(), self.observer.clone());
+        Job::new(name, EVERY_SECOND, move |ctx| {
+            let ending = bodies.start(&ctx, &observer);
+            let env = observer.env().clone();
+            async move {
+                let _ending = ending;
+                env.sleep(takes).await;
+                Ok::<(), BoxError>(())
+            }
+        })
+    }
+
+    /// Starts a node, however often the store has to be asked.
+    async fn start(&self, settings: impl Fn(Builder) -> Builder) -> Node {
+        loop {
+            let node =
+                Node::try_start(&self.faulty, &self.env, |b| settings(b.run_ttl(RUN_TTL))).await;
+            match node {
+                Ok(node) => return node,
+                Err(error) => assert!(error.is_unavailable(), "{error}"),
+            }
+        }
+    }
+
+    async fn history(&self, job: &str) -> Vec<TickRecord> {
+        history(&self.observer, job).await.unwrap()
+    }
+
+    fn now_s(&self) -> i64 {
+        i64::try_from(self.observer.store_now().wall_us / 1_000_000).unwrap()
+    }
+
+    fn up_to(&self, longest: Duration) -> Duration {
+        Duration::from_millis(self.env.random(u64::try_from(longest.as_millis()).unwrap()))
+    }
+
+    fn ledger(&self, job: &str) -> RegisterHandle {
+        let name = Class::internal("~ledger").resource(job).unwrap();
+        self.observer.register_of(name)
+    }
+
+    /// What of a node is left after a crash: nothing that anybody could see.
+    fn crash(&self, node: Node) {
+        self.faulty.cut(node.coord.node());
+        node.task.abort();
+    }
+}
+
+fn assert_no_tick_started_twice(bodies: &[Body]) {
+    let mut bodies = bodies.to_vec();
+    bodies.sort_by_key(|body| body.tick);
+    for pair in bodies.windows(2) {
+        assert!(pair[0].tick < pair[1].tick, "started twice: {pair:?}");
+        assert!(
+            pair[0].fence < pair[1].fence,
+            "the order of fences: {pair:?}"
+        );
+    }
+}
+
+fn assert_one_body_at_a_time_and_none_too_late(bodies: &[Body]) {
+    let mut bodies = bodies.to_vec();
+    bodies.sort_by_key(|body| body.started);
+    for pair in bodies.windows(2) {
+        assert!(
+            pair[0].ended <= Some(pair[1].started) && pair[0].ended.is_some(),
+            "{pair:?}"
+        );
+    }
+    for body in bodies {
+        assert!(body.late < GRACE + seconds(1), "{body:?}");
+    }
+}
+
+/// Every tick from the first to the last ended in one record, and in no other; runs in that of their body.
+fn assert_every_tick_accounted_for(records: &[TickRecord], bodies: &[Body]) {
+    let mut ends: BTreeMap<i64, &TickRecord> = BTreeMap::new();
+    for record in records.iter().filter(|record| !record.late) {
+        for tick in record.start..=record.end {
+            let other = ends.insert(tick, record);
+            assert_eq!(other, None, "ended twice: {record:?}");
+        }
+    }
+    let ticks: Vec<_> = ends.keys().copied().collect();
+    let gaps: Vec<_> = ticks
+        .windows(2)
+        .filter(|pair| pair[0] + 1 != pair[1])
+        .collect();
+    assert!(gaps.is_empty(), "no record between {gaps:?}");
+    for body in bodies {
+        let record = ends
+            .get(&body.tick)
+            .unwrap_or_else(|| panic!("no record of {body:?}"));
+        assert_eq!(record.fence, Some(body.fence), "{body:?}");
+        assert!(
+            matches!(
+                record.outcome,
+                Outcome::Ran | Outcome::LostLease | Outcome::Failed
+            ),
+            "{record:?}"
+        );
+    }
+    for (tick, record) in ends {
+        let ran = bodies.iter().any(|body| body.tick == tick);
+        assert!(
+            ran || record.outcome != Outcome::Ran,
+            "a run without a body: {record:?}"
+        );
+    }
+}
+
+async fn weather(seed: u64) {
+    let world = World::new(seed).await;
+    let env = &world.env;
+    let (quick, slow) = (Bodies::default(), Bodies::default());
+    let jobs = |builder: Builder| {
+        builder
+            .jobs([world.job("quick", &quick, Duration::ZERO)])
+            .jobs([world.job("slow", &slow, Duration::from_millis(2500))])
+    };
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(world.start(jobs).await);
+    }
+    let faults = match seed % 3 {
+        0 => Faults::mild(),
+        1 => Faults::wild(),
+        // Above all, claims whose answer is lost, and which come again.
+        _ => Faults {
+            lost_replies: 400,
+            late_copies: 500,
+            late_by: seconds(20),
+            ..Faults::mild()
+        },
+    };
+    world.faulty.set_faults(faults);
+    env.sleep(world.up_to(seconds(20))).await;
+    // A node is cut off, claims under way or not, and comes back.
+    let node = nodes[0].coord.node();
+    world.faulty.cut(node);
+    env.sleep(seconds(20)).await;
+    world.faulty.heal(node);
+    env.sleep(world.up_to(seconds(10))).await;
+    // One crashes, and another takes its place.
+    world.crash(nodes.remove(1));
+    env.sleep(world.up_to(seconds(3))).await;
+    nodes.push(world.start(jobs).await);
+    env.sleep(world.up_to(seconds(15))).await;
+    world.faulty.outage();
+    env.sleep(world.up_to(seconds(8))).await;
+    world.faulty.recover();
+    env.sleep(seconds(10)).await;
+    world.faulty.set_faults(Faults::none());
+    let healed = world.now_s();
+    env.sleep(seconds(40)).await;
+    let until = world.now_s();
+    for node in nodes {
+        node.drain().await;
+    }
+    // Late copies, too, have come by now.
+    env.sleep(seconds(20)).await;
+
+    for (job, bodies) in [("quick", &quick), ("slow", &slow)] {
+        let (records, bodies) = (world.history(job).await, bodies.all());
+        assert!(bodies.len() > 20, "{} of {job}", bodies.len());
+        assert_no_tick_started_twice(&bodies);
+        assert_one_body_at_a_time_and_none_too_late(&bodies);
+        assert_every_tick_accounted_for(&records, &bodies);
+    }
+    // Healed, and the last lost run's lease over: every tick runs, and in time.
+    let settled = healed + i64::try_from((RUN_TTL + GRACE).as_secs()).unwrap();
+    for tick in settled..until - 1 {
+        let body = quick.all().into_iter().find(|body| body.tick == tick);
+        let body = body.unwrap_or_else(|| panic!("tick {tick} did not run, healed at {healed}"));
+        assert!(body.late < seconds(1), "{body:?}");
+    }
+}
+
+#[test]
+fn no_tick_starts_twice_and_each_is_accounted_for_in_any_weather() {
+    replay(0..30, async |seed| weather(seed).await);
+}
+
+#[test]
+fn a_claim_whose_answer_is_lost_is_made_once() {
+    replay(0..10, async |seed| {
+        let world = World::new(seed).await;
+        let bodies = Bodies::default();
+        let jobs = |b: Builder| b.jobs([world.job("job", &bodies, Duration::from_millis(300))]);
+        let nodes = [
+            world.start(jobs).await,
+            world.start(jobs).await,
+            world.start(jobs).await,
+        ];
+        world.faulty.set_faults(Faults {
+            lost_replies: 700,
+            late_copies: 1000,
+            late_by: seconds(10),
+            push_delay: Duration::ZERO,
+            ..Faults::mild()
+        });
+        world.env.sleep(seconds(60)).await;
+        world.faulty.set_faults(Faults::none());
+        world.env.sleep(seconds(12)).await;
+        for node in nodes {
+            node.drain().await;
+        }
+        let (records, bodies) = (world.history("job").await, bodies.all());
+        assert_no_tick_started_twice(&bodies);
+        assert_one_body_at_a_time_and_none_too_late(&bodies);
+        assert_every_tick_accounted_for(&records, &bodies);
+        assert!(bodies.len() > 10, "{}", bodies.len());
+    });
+}
+
+#[test]
+fn a_tick_whose_claim_took_too_long_is_missed_and_not_started_late() {
+    replay(0..20, async |seed| {
+        let world = World::new(seed).await;
+        let bodies = Bodies::default();
+        let job = |b: Builder| {
+            b.run_ttl(seconds(120))
+                .jobs([world.job("job", &bodies, Duration::ZERO)])
+        };
+        let node = world.start(job).await;
+        world.faulty.set_faults(Faults {
+            delay_before: Duration::from_millis(300),
+            ..Faults::none()
+        });
+        world.env.sleep(seconds(5) + world.up_to(seconds(1))).await;
+        world.faulty.outage();
+        world.env.sleep(seconds(30)).await;
+        world.faulty.recover();
+        world.env.sleep(seconds(10)).await;
+        node.drain().await;
+        let (records, bodies) = (world.history("job").await, bodies.all());
+        assert_one_body_at_a_time_and_none_too_late(&bodies);
+        assert_every_tick_accounted_for(&records, &bodies);
+        assert!(bodies.iter().any(|body| body.tick > world.now_s() - 5));
+    });
+}
+
+#[test]
+fn a_claim_decided_after_the_end_starts_nothing() {
+    replay(0..20, async |seed| {
+        let world = World::new(seed).await;
+        let bodies = Bodies::default();
+        let job = |b: Builder| {
+            b.run_ttl(seconds(120)).drain(seconds(1)).jobs([world.job(
+                "job",
+                &bodies,
+                Duration::ZERO,
+            )])
+        };
+        let node = world.start(job).await;
+        world.faulty.set_faults(Faults {
+            delay_before: Duration::from_millis(300),
+            ..Faults::none()
+        });
+        world.env.sleep(seconds(5) + world.up_to(seconds(1))).await;
+        world.faulty.outage();
+        node.stop.send(true).unwrap();
+        node.task.await.unwrap();
+        let ended = world.env.now();
+        world.faulty.recover();
+        world.env.sleep(seconds(10)).await;
+        let after = bodies.all().into_iter().find(|body| body.started >= ended);
+        assert!(after.is_none(), "{after:?}");
+    });
+}
+
+#[test]
+fn a_ledger_that_was_rolled_back_or_lost_runs_no_tick_again() {
+    replay(0..12, async |seed| {
+        let world = World::new(seed).await;
+        let bodies = Bodies::default();
+        let jobs = |b: Builder| b.jobs([world.job("job", &bodies, Duration::ZERO)]);
+        let nodes = [world.start(jobs).await, world.start(jobs).await];
+        world.env.sleep(seconds(10)).await;
+        let ledger = world.ledger("job");
+        let old = ledger.get().await.unwrap().unwrap();
+        world.env.sleep(world.up_to(seconds(4))).await;
+        let put = match seed % 2 {
+            0 => Put::new(old.value),
+            _ => Put::new("").ttl(Duration::from_micros(1)),
+        };
+        ledger.put(&put).await.unwrap();
+        world.env.sleep(seconds(20)).await;
+        for node in nodes {
+            node.drain().await;
+        }
+        let bodies = bodies.all();
+        assert!(
+            bodies.iter().any(|body| body.tick > world.now_s() - 5),
+            "still running"
+        );
+        assert_no_tick_started_twice(&bodies);
+        let unknown = world
+            .history("job")
+            .await
+            .into_iter()
+            .filter(|r| r.outcome == Outcome::Unknown);
+        assert_eq!(unknown.count(), 1);
+    });
+}
+
+#[test]
+fn a_crashed_nodes_run_is_recorded_as_lost_and_the_job_goes_on() {
+    replay(0..10, async |seed| {
+        let world = World::new(seed).await;
+        let bodies = Bodies::default();
+        let jobs = |b: Builder| b.jobs([world.job("job", &bodies, seconds(3600))]);
+        let first = world.start(jobs).await;
+        world.env.sleep(seconds(3)).await;
+        let second = world.start(jobs).await;
+        world.env.sleep(world.up_to(seconds(8))).await;
+        let run = bodies.all()[0];
+        world.crash(first);
+        let crashed = world.env.now();
+        world.env.sleep(RUN_TTL + seconds(7)).await;
+        let next = bodies.all()[1];
+        assert!(
+            next.started.since(crashed) <= RUN_TTL + seconds(1) + GRACE,
+            "{next:?}"
+        );
+        let records = world.history("job").await;
+        let lost = records
+            .iter()
+            .find(|record| record.fence == Some(run.fence))
+            .unwrap();
+        assert_eq!((lost.outcome, lost.late), (Outcome::LostLease, false));
+        world.crash(second);
+    });
+}
+
+#[test]
+fn a_cut_off_leader_delays_no_tick_of_the_others() {
+    replay(0..5, async |seed| {
+        let world = World::new(seed).await;
+        let rows = Rows::default();
+        let jobs = |b: Builder| b.jobs([counting("job", EVERY_SECOND, &rows)]);
+        let nodes = [
+            world.start(jobs).await,
+            world.start(jobs).await,
+            world.start(jobs).await,
+        ];
+        world.env.sleep(world.up_to(seconds(10))).await;
+        // The first one leads.
+        world.faulty.cut(nodes[0].coord.node());
+        world.env.sleep(seconds(20)).await;
+        let ran = |rows: &[support::Row]| {
+            let mut ticks: Vec<_> = rows.iter().map(|row| row.tick).collect();
+            ticks.sort_unstable();
+            ticks
+        };
+        let ticks = ran(&rows.take());
+        assert!(
+            ticks
+                .windows(2)
+                .filter(|pair| pair[0] + 1 != pair[1])
+                .count()
+                <= 1,
+            "{ticks:?}"
+        );
+        world.faulty.heal(nodes[0].coord.node());
+        world.env.sleep(seconds(20)).await;
+        let ticks = ran(&rows.take());
+        assert!(
+            ticks.windows(2).all(|pair| pair[0] + 1 == pair[1]),
+            "{ticks:?}"
+        );
+        for node in nodes {
+            node.drain().await;
+        }
+    });
+}
