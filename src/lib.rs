@@ -1,9 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-// The attribute's expansion names this crate from outside; the examples and tests of this package use it.
-#[allow(unused_extern_crates)]
-extern crate self as leasehold;
-
 mod connect;
 mod duration;
 pub mod prelude;

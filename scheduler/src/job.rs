@@ -25,6 +25,27 @@ pub trait JobDefinition {
     fn job() -> Job;
 }
 
+/// Lists jobs by the paths of their functions, as a `Vec<Job>`.
+///
+/// A job that nobody lists does not run: nothing is registered behind the scenes, so nothing can get lost when a crate
+/// is linked. The compiler warns that its function is never used, unless it is `pub`.
+///
+/// ```
+/// mod mail {
+///     use leasehold_scheduler::singleton_job;
+///
+///     // Users of `leasehold` leave `crate = ..` out.
+///     #[singleton_job("@daily", crate = leasehold_scheduler)]
+///     pub async fn send_reminders() {}
+/// }
+/// assert_eq!(leasehold_scheduler::jobs![mail::send_reminders].len(), 1);
+/// ```
+#[macro_export]
+macro_rules! jobs {
+    () => { ::std::vec::Vec::<$crate::Job>::new() };
+    ($($job:path),+ $(,)?) => { ::std::vec![$(<$job as $crate::JobDefinition>::job()),+] };
+}
+
 impl Job {
     /// A job by code. Its name is its identity in the store: a renamed job is a new one.
     ///

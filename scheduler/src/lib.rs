@@ -11,7 +11,8 @@
 //! use std::sync::atomic::{AtomicU32, Ordering};
 //! use std::sync::Arc;
 //!
-//! #[singleton_job("* * * * * *")]
+//! // Users of `leasehold` leave `crate = ..` out.
+//! #[singleton_job("* * * * * *", crate = leasehold_scheduler)]
 //! async fn count(State(runs): State<Arc<AtomicU32>>, ctx: JobContext) {
 //!     println!("tick {} under fence {}", ctx.tick_unix_s(), ctx.fence());
 //!     runs.fetch_add(1, Ordering::Relaxed);
@@ -25,10 +26,6 @@
 //! assert!(runs.load(Ordering::Relaxed) >= 1);
 //! # Ok::<(), leasehold_scheduler::Error>(()) }).unwrap();
 //! ```
-
-// The attribute's expansion names this crate from outside; tests of this crate use it.
-#[allow(unused_extern_crates)]
-extern crate self as leasehold_scheduler;
 
 mod builder;
 mod context;
@@ -52,7 +49,7 @@ pub use error::Error;
 pub use handler::BoxError;
 pub use history::history;
 pub use job::{Job, JobDefinition};
-pub use leasehold_scheduler_macros::{jobs, singleton_job};
+pub use leasehold_scheduler_macros::singleton_job;
 pub use ledger::{Outcome, TickRecord};
 pub use scheduler::Scheduler;
 pub use shutdown::shutdown_signal;

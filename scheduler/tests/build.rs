@@ -11,12 +11,12 @@ use leasehold_scheduler::{
 #[derive(Clone)]
 struct Db;
 
-#[singleton_job("0 2 * * *", name = "nightly")]
+#[singleton_job("0 2 * * *", name = "nightly", crate = leasehold_scheduler)]
 async fn nightly(State(_db): State<Db>, _ctx: JobContext) -> Result<(), BoxError> {
     Ok(())
 }
 
-#[singleton_job("@hourly")]
+#[singleton_job("@hourly", crate = leasehold_scheduler)]
 async fn hourly() {}
 
 async fn coord() -> Coordinator {

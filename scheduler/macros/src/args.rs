@@ -2,8 +2,9 @@
 
 use leasehold_cron::Schedule;
 use proc_macro2::Span;
+use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, Ident, LitStr, Result, Token};
+use syn::{Error, Ident, LitStr, Path, Result, Token};
 
 /// The longest name a job may have, in bytes.
 const MAX_NAME: usize = 512;
@@ -12,24 +13,57 @@ const MAX_NAME: usize = 512;
 pub(crate) struct Args {
     pub(crate) expression: LitStr,
     pub(crate) name: Option<LitStr>,
+    /// Where the scheduler is, if not in `::leasehold`.
+    pub(crate) krate: Option<Path>,
 }
 
 impl Parse for Args {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let expression = parse_expression(input)?;
-        let mut name = None;
+        let mut args = Self {
+            expression: parse_expression(input)?,
+            name: None,
+            krate: None,
+        };
         while !input.is_empty() {
             input.parse::<Token![,]>()?;
-            if input.is_empty() {
-                break;
+            if !input.is_empty() {
+                args.parse_next(input)?;
             }
-            let argument = parse_name(input)?;
-            if name.is_some() {
-                return Err(Error::new(argument.span(), "`name` is given twice"));
-            }
-            name = Some(argument);
         }
-        Ok(Self { expression, name })
+        Ok(args)
+    }
+}
+
+impl Args {
+    fn parse_next(&mut self, input: ParseStream<'_>) -> Result<()> {
+        const KNOWN: &str =
+            "after the cron expression there are `name = \"...\"` and `crate = path`";
+        let here = input.span();
+        let key = Ident::parse_any(input).map_err(|_| Error::new(here, KNOWN))?;
+        let twice = match key.to_string().as_str() {
+            "name" => {
+                input.parse::<Token![=]>()?;
+                let name: LitStr = input.parse()?;
+                if let Some(problem) = problem_with(&name.value()) {
+                    return Err(Error::new(name.span(), problem));
+                }
+                self.name.replace(name).is_some()
+            }
+            "crate" => {
+                input.parse::<Token![=]>()?;
+                self.krate
+                    .replace(input.call(Path::parse_mod_style)?)
+                    .is_some()
+            }
+            _ => {
+                let message = format!("unknown argument `{key}`: {KNOWN}");
+                return Err(Error::new(key.span(), message));
+            }
+        };
+        if twice {
+            return Err(Error::new(here, format!("`{key}` is given twice")));
+        }
+        Ok(())
     }
 }
 
@@ -44,22 +78,6 @@ fn parse_expression(input: ParseStream<'_>) -> Result<LitStr> {
     // An error can underline the literal as a whole only, so its text has carets of its own.
     Schedule::parse(&expression.value()).map_err(|error| Error::new(expression.span(), error))?;
     Ok(expression)
-}
-
-fn parse_name(input: ParseStream<'_>) -> Result<LitStr> {
-    const KNOWN: &str = "after the cron expression there is only `name = \"...\"`";
-    let here = input.span();
-    let key: Ident = input.parse().map_err(|_| Error::new(here, KNOWN))?;
-    if key != "name" {
-        let message = format!("unknown argument `{key}`: {KNOWN}");
-        return Err(Error::new(key.span(), message));
-    }
-    input.parse::<Token![=]>()?;
-    let name: LitStr = input.parse()?;
-    match problem_with(&name.value()) {
-        Some(problem) => Err(Error::new(name.span(), problem)),
-        None => Ok(name),
-    }
 }
 
 fn problem_with(name: &str) -> Option<String> {
@@ -141,11 +159,11 @@ mod tests {
     fn nothing_else_is_known_and_nothing_comes_twice() {
         assert_eq!(
             refused(r#""@daily", zone = "UTC""#),
-            "unknown argument `zone`: after the cron expression there is only `name = \"...\"`"
+            "unknown argument `zone`: after the cron expression there are `name = \"...\"` and `crate = path`"
         );
         assert_eq!(
             refused(r#""@daily", "@hourly""#),
-            "after the cron expression there is only `name = \"...\"`"
+            "after the cron expression there are `name = \"...\"` and `crate = path`"
         );
         assert_eq!(
             refused(r#""@daily", name = "a", name = "b""#),

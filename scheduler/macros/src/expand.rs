@@ -4,35 +4,27 @@ use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Error, Ident, ItemFn, Result};
+use syn::{Error, Ident, ItemFn, Path, Result};
 
 use crate::args::Args;
 use crate::function::Function;
 
 /// The function as it was, and the job; or the function and all that is wrong.
-pub(crate) fn singleton_job(
-    args: TokenStream,
-    item: &TokenStream,
-    root: impl FnOnce() -> Result<TokenStream>,
-) -> TokenStream {
-    let added = expand(args, item.clone(), root).unwrap_or_else(Error::into_compile_error);
+pub(crate) fn singleton_job(args: TokenStream, item: &TokenStream) -> TokenStream {
+    let added = expand(args, item.clone()).unwrap_or_else(Error::into_compile_error);
     quote!(#item #added)
 }
 
-fn expand(
-    args: TokenStream,
-    item: TokenStream,
-    root: impl FnOnce() -> Result<TokenStream>,
-) -> Result<TokenStream> {
+fn expand(args: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let item: ItemFn = syn::parse2(item).map_err(|error| {
         Error::new(
             error.span(),
             format!("#[singleton_job] belongs on an `async fn`: {error}"),
         )
     })?;
-    let root = root()?;
     let problem = match (syn::parse2::<Args>(args), Function::check(&item)) {
         (Ok(args), Ok(function)) => {
+            let root = root(args.krate.as_ref());
             let body = build(&args, &item.sig.ident, &function, &root);
             return Ok(definition(&item, &root, &body));
         }
@@ -47,9 +39,25 @@ fn expand(
         return Err(problem);
     }
     // The name still means a job, or each `jobs![]` it is in would be a second, misleading error.
-    let stand_in = definition(&item, &root, &quote!(::core::unreachable!()));
+    let stand_in = definition(&item, &root(None), &quote!(::core::unreachable!()));
     let problem = problem.into_compile_error();
     Ok(quote!(#problem #stand_in))
+}
+
+/// The module with everything that expansions use. Users depend on `leasehold` alone, so that is where it is; a macro
+/// cannot see under which other name a crate knows it, hence `crate = ..`.
+fn root(krate: Option<&Path>) -> TokenStream {
+    match krate {
+        // Without the place where it is written: what is blamed is the argument or the result, not the path.
+        Some(path) => quote!(#path::__macro)
+            .into_iter()
+            .map(|mut token| {
+                token.set_span(Span::call_site());
+                token
+            })
+            .collect(),
+        None => quote!(::leasehold::scheduler::__macro),
+    }
 }
 
 /// The type beside the function, with `body` to make the job.
@@ -124,9 +132,9 @@ mod tests {
     use super::*;
 
     fn expanded(args: &str, item: &str) -> String {
-        let root = || Ok(quote!(::root::__macro));
+        let args = format!("{args}, crate = ::root");
         let (args, item) = (args.parse().expect("tokens"), item.parse().expect("tokens"));
-        without_blanks(&singleton_job(args, &item, root).to_string())
+        without_blanks(&singleton_job(args, &item).to_string())
     }
 
     /// How tokens are spaced is nobody's promise.
@@ -187,6 +195,21 @@ mod tests {
     fn nothing_is_defined_beside_a_method() {
         let text = expanded(r#""@daily""#, "async fn tick(&self) {}");
         assert!(!text.contains("struct"), "{text}");
+    }
+
+    #[test]
+    fn the_scheduler_is_found_in_the_face_unless_told_otherwise() {
+        let (args, item) = (
+            quote!("@daily"),
+            quote!(
+                async fn tick() {}
+            ),
+        );
+        let text = without_blanks(&singleton_job(args, &item).to_string());
+        assert!(
+            text.contains("impl::leasehold::scheduler::__macro::JobDefinitionfortick"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,11 +1,9 @@
-//! The macros of `leasehold-scheduler`, which re-exports them: [`macro@singleton_job`] and [`jobs!`](macro@jobs).
+//! The attribute of `leasehold-scheduler`, which re-exports it: [`macro@singleton_job`].
 #![forbid(unsafe_code)]
 
 mod args;
 mod expand;
 mod function;
-mod jobs;
-mod root;
 
 use proc_macro::TokenStream;
 
@@ -17,13 +15,13 @@ use proc_macro::TokenStream;
 /// # #[derive(Clone)] struct Mailer;
 /// # impl Mailer { async fn send_all(&self) -> Result<(), std::io::Error> { Ok(()) } }
 /// /// Every weekday at half past two in the morning, UTC.
-/// #[singleton_job("30 2 * * MON-FRI")]
+/// #[singleton_job("30 2 * * MON-FRI", crate = leasehold_scheduler)]
 /// async fn send_reminders(State(mailer): State<Mailer>) -> Result<(), std::io::Error> {
 ///     mailer.send_all().await
 /// }
 ///
 /// /// Every two seconds, under a name that survives a move to another module.
-/// #[singleton_job("*/2 * * * * *", name = "outbox")]
+/// #[singleton_job("*/2 * * * * *", name = "outbox", crate = leasehold_scheduler)]
 /// async fn publish(ctx: JobContext) {}
 ///
 /// let jobs = jobs![send_reminders, publish];
@@ -37,6 +35,8 @@ use proc_macro::TokenStream;
 /// 2. `name = "..."`, optional: what the job is called in the store. Every replica has to use the same name, so give one
 ///    before the function is renamed or moved. At most 512 bytes, not empty, no control characters. Without it the name
 ///    is the path of the function, as in `shop::mail::send_reminders`.
+/// 3. `crate = path`, optional: where the scheduler is, if not in `::leasehold::scheduler`: because the dependency was
+///    renamed, or because `leasehold-scheduler` is used without `leasehold`.
 ///
 /// # The function
 ///
@@ -45,25 +45,8 @@ use proc_macro::TokenStream;
 /// or a `Result<(), E>` whose error converts into a boxed one.
 ///
 /// The function itself stays as it is and can be called like any other. A type of the same name and visibility stands
-/// beside it, and [`jobs!`](macro@jobs) finds the job through it: importing the function imports the job.
+/// beside it, and `jobs!` finds the job through it: importing the function imports the job.
 #[proc_macro_attribute]
 pub fn singleton_job(args: TokenStream, item: TokenStream) -> TokenStream {
-    expand::singleton_job(args.into(), &item.into(), root::find).into()
-}
-
-/// Lists jobs by the paths of their functions, as a `Vec<Job>`.
-///
-/// A job that nobody lists does not run: nothing is registered behind the scenes, so nothing can get lost when a crate
-/// is linked. The compiler warns that its function is never used, unless it is `pub`.
-///
-/// ```
-/// mod mail {
-///     #[leasehold_scheduler::singleton_job("@daily")]
-///     pub async fn send_reminders() {}
-/// }
-/// assert_eq!(leasehold_scheduler::jobs![mail::send_reminders].len(), 1);
-/// ```
-#[proc_macro]
-pub fn jobs(paths: TokenStream) -> TokenStream {
-    jobs::jobs(paths.into(), root::find).into()
+    expand::singleton_job(args.into(), &item.into()).into()
 }

@@ -5,10 +5,10 @@ const DAILY: &str = "@daily";
 #[singleton_job]
 async fn nothing() {}
 
-#[singleton_job(name = "report")]
+#[singleton_job(name = "report", crate = leasehold_scheduler)]
 async fn only_a_name() {}
 
-#[singleton_job(DAILY)]
+#[singleton_job(DAILY, crate = leasehold_scheduler)]
 async fn not_a_literal() {}
 
 fn main() {}

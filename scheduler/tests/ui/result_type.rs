@@ -1,6 +1,6 @@
 use leasehold_scheduler::singleton_job;
 
-#[singleton_job("@daily")]
+#[singleton_job("@daily", crate = leasehold_scheduler)]
 async fn tick() -> u32 {
     7
 }
