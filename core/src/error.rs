@@ -47,7 +47,7 @@ pub enum Error {
 
 impl Error {
     /// Sorts a store's failure.
-    pub fn from_store(resource: impl ToString, source: StoreError) -> Self {
+    pub fn from_store(resource: &(impl ToString + ?Sized), source: StoreError) -> Self {
         match source.kind() {
             StoreErrorKind::Unknown => Error::Unavailable {
                 resource: resource.to_string(),

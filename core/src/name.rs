@@ -188,6 +188,10 @@ pub struct Bucket(pub u8);
 
 impl Bucket {
     /// The bucket of a name (or of an explicit group).
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a remainder of 256 fits in a byte"
+    )]
     pub fn of(name: &str) -> Self {
         Self((fnv1a_64(name.as_bytes()) % u64::from(BUCKETS)) as u8)
     }

@@ -1,12 +1,15 @@
 //! The promises of mutexes and fenced registers, over a network that loses, delays, repeats and cuts, in simulated
 //! time. A failing seed is printed; `LEASEHOLD_SEED=n cargo test -p leasehold-core --test faults` replays it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
+#![allow(clippy::future_not_send, reason = "a simulation runs on one thread")]
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use leasehold_core::protocol::Record;
+use leasehold_core::protocol::{Entry, Record};
 use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
 use leasehold_core::{
     Class, Coordinator, Env, Error, Moment, MutexGuard, Mutexes, Put, RegisterReply, ResourceName,
@@ -79,12 +82,16 @@ impl World {
         builder.env(self.env.clone()).connect().await.unwrap()
     }
 
+    fn one_of<T: Copy, const N: usize>(&self, choices: [T; N]) -> T {
+        choices[usize::try_from(self.env.random(N as u64)).unwrap()]
+    }
+
     fn up_to(&self, longest: Duration) -> Duration {
         Duration::from_micros(self.env.random(u64::try_from(longest.as_micros()).unwrap()))
     }
 
-    /// After which no request of before is still under way.
-    async fn calm(&self) {
+    /// Nothing goes wrong any more, but what is under way.
+    fn calm(&self) {
         self.faulty.set_faults(Faults::none());
         self.faulty.recover();
     }
@@ -105,7 +112,7 @@ async fn inspect(observer: &Coordinator, id: impl std::fmt::Display) -> Record {
 
 async fn is_held(observer: &Coordinator, id: impl std::fmt::Display) -> bool {
     let record = inspect(observer, id).await;
-    record.entries.iter().any(|entry| entry.holds())
+    record.entries.iter().any(Entry::holds)
 }
 
 /// Nobody holds or waits, for as long as a late copy could come.
@@ -170,7 +177,7 @@ impl Task {
 
     async fn acquire(&self, id: u64) -> Option<MutexGuard> {
         let env = &self.world.env;
-        let ttl = [millis(500), millis(1500), LONGEST_TTL][env.random(3) as usize];
+        let ttl = self.world.one_of([millis(500), millis(1500), LONGEST_TTL]);
         let mutexes = mutexes(&self.client, ttl);
         let wait = self.world.up_to(millis(6000));
         let start = env.now();
@@ -209,7 +216,7 @@ impl Task {
     async fn hold(&self, id: u64, guard: MutexGuard) {
         let env = &self.world.env;
         let (granted, fence) = (env.now(), guard.fence().get());
-        let longest = [millis(50), millis(1000), millis(5000)][env.random(3) as usize];
+        let longest = self.world.one_of([millis(50), millis(1000), millis(5000)]);
         let work = async {
             if env.random(2) == 0 {
                 self.write(id, &guard).await;
@@ -271,7 +278,7 @@ impl Task {
 async fn storm(world: Arc<World>, clients: Vec<Coordinator>, weather: Faults, until: Moment) {
     let env = &world.env;
     while env.now() < until {
-        let node = clients[env.random(clients.len() as u64) as usize].node();
+        let node = world.one_of([0, 1, 2].map(|n: usize| clients[n].node()));
         match env.random(6) {
             0 | 1 => {
                 world.faulty.cut(node);
@@ -343,13 +350,13 @@ async fn weather(seed: u64, faults: Faults) {
     for task in tasks {
         task.await.unwrap();
     }
-    world.calm().await;
-    if seed % 2 == 0 {
+    world.calm();
+    if seed.is_multiple_of(2) {
         // The clients go, too, with their last guards' releases still on their way.
         clients.clear();
     }
     let healed = env.now();
-    let log = log.lock().unwrap();
+    let log = std::mem::take(&mut *log.lock().unwrap());
     log.assert_one_holder_at_a_time_with_rising_fences();
     log.assert_no_smaller_fence_wrote_after_a_larger_one();
     for id in 0..RESOURCES {
@@ -408,7 +415,7 @@ fn the_cleaner_ends_what_a_dropped_acquire_left_however_often_the_store_fails() 
         world.faulty.recover();
         // Releases take effect, and are sent again since nobody says so.
         world.env.sleep(millis(2000)).await;
-        world.calm().await;
+        world.calm();
         world.env.sleep(millis(1200)).await;
         assert_stays_free(&world, &observer, 1, millis(5000)).await;
     });
@@ -426,7 +433,7 @@ fn a_dropped_acquire_holds_until_the_cleaner_gets_through() {
         assert!(dropped.is_err());
         world.env.sleep(millis(10_000)).await;
         assert!(is_held(&observer, 1).await);
-        world.calm().await;
+        world.calm();
         world.env.sleep(millis(1200)).await;
         assert!(!is_held(&observer, 1).await);
     });
@@ -447,7 +454,7 @@ fn a_late_copy_of_a_cancelled_acquire_is_granted_to_nobody() {
         let lock = mutexes(&client, Duration::from_secs(30));
         let cancelled = world.env.timeout(millis(400), lock.lock_timeout(1, wait));
         assert!(cancelled.await.is_err());
-        world.calm().await;
+        world.calm();
         world.env.sleep(millis(1200)).await;
         assert_stays_free(&world, &observer, 1, Duration::from_secs(5)).await;
     });
@@ -489,7 +496,7 @@ fn lost_resolves_before_the_lease_passes_on() {
     replay(0..60, async |seed| {
         let world = World::new(seed);
         let (a, b) = (world.client().await, world.client().await);
-        let ttl = [millis(100), millis(1000), millis(30_000)][world.env.random(3) as usize];
+        let ttl = world.one_of([millis(100), millis(1000), millis(30_000)]);
         world.faulty.set_faults(Faults {
             delay_before: (ttl / 20).min(millis(200)),
             delay_after: (ttl / 4).min(millis(200)),
@@ -545,8 +552,8 @@ fn a_renewal_that_lost_the_race_against_a_release_revives_nothing() {
         world.env.sleep(world.up_to(millis(150))).await;
         guard.release().await.unwrap();
         assert_stays_free(&world, &observer, 1, millis(1000)).await;
-        world.calm().await;
-        mutexes(&b, ttl).try_lock(1).await.unwrap();
+        world.calm();
+        drop(mutexes(&b, ttl).try_lock(1).await.unwrap());
     });
 }
 
@@ -581,8 +588,30 @@ fn a_release_whose_reply_was_lost_is_released() {
         let release = world.env.spawn(guard.release());
         world.env.sleep(millis(10)).await;
         assert!(!is_held(&observer, 1).await);
-        world.calm().await;
+        world.calm();
         release.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_release_that_was_given_up_or_dropped_is_ended_in_the_background() {
+    replay(0..20, async |seed| {
+        let world = World::new(seed);
+        let (client, observer) = (world.client().await, world.observer().await);
+        let lock = mutexes(&client, Duration::from_secs(60));
+        let guard = lock.lock(1).await.unwrap();
+        world.faulty.outage();
+        if seed.is_multiple_of(2) {
+            assert!(guard.release().await.unwrap_err().is_unavailable());
+        } else {
+            let dropped = world.env.timeout(world.up_to(millis(400)), guard.release());
+            assert!(dropped.await.is_err());
+        }
+        world.env.sleep(millis(5000)).await;
+        assert!(is_held(&observer, 1).await);
+        world.calm();
+        world.env.sleep(millis(1200)).await;
+        assert_stays_free(&world, &observer, 1, millis(1000)).await;
     });
 }
 
@@ -712,9 +741,9 @@ fn a_lost_subscription_is_asked_for_again() {
             ..Faults::none()
         });
         world.env.sleep(millis(400)).await;
-        world.calm().await;
+        world.calm();
         world.env.sleep(millis(500)).await;
         holder.release().await.unwrap();
-        waiting.await.unwrap().unwrap();
+        drop(waiting.await.unwrap().unwrap());
     });
 }

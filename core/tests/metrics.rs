@@ -1,5 +1,7 @@
 //! What is recorded, and that no resource's name becomes a label. Alone in its binary: the recorder is global.
 
+#![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -134,7 +134,7 @@ async fn max_hold_ends_a_wedged_holder() {
     assert_eq!(guard.lost().await, LostCause::MaxHold);
     assert_eq!(env.now().since(start), Duration::from_secs(60));
     let wait = Duration::from_millis(10);
-    b.mutexes("m").unwrap().lock_timeout(1, wait).await.unwrap();
+    drop(b.mutexes("m").unwrap().lock_timeout(1, wait).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,8 +162,8 @@ async fn shutdown_releases_what_was_dropped_and_says_lost_to_the_rest() {
     drop(dropped);
     a.shutdown().await;
     assert_eq!(kept.lost().await, LostCause::ShutDown);
-    b.mutexes("m").unwrap().try_lock(1).await.unwrap();
-    b.mutexes("m").unwrap().try_lock(2).await.unwrap();
+    drop(b.mutexes("m").unwrap().try_lock(1).await.unwrap());
+    drop(b.mutexes("m").unwrap().try_lock(2).await.unwrap());
     assert!(matches!(
         a.mutexes("m").unwrap().lock(3).await,
         Err(Error::ShutDown)
@@ -192,7 +192,7 @@ async fn a_ttl_that_cannot_be_used_is_refused() {
 async fn closures_that_borrow_can_be_spawned() {
     let (env, [a]) = fleet().await;
     let sum = env.spawn(async move {
-        let local = vec![1, 2, 3];
+        let local = [1, 2, 3];
         let class = a.mutexes("m").unwrap();
         class
             .with(1, async |lease| {
@@ -210,6 +210,7 @@ async fn closures_that_borrow_can_be_spawned() {
 fn handles_guards_and_futures_can_move_between_threads() {
     fn send_and_sync<T: Send + Sync>() {}
     fn send<T: Send>(_: impl Fn(T) -> bool) {}
+    fn future<F: Future + Send>(_: impl Fn(Coordinator) -> F) {}
     send_and_sync::<Coordinator>();
     send_and_sync::<leasehold_core::Mutexes>();
     send_and_sync::<leasehold_core::MutexGuard>();
@@ -217,7 +218,6 @@ fn handles_guards_and_futures_can_move_between_threads() {
     send_and_sync::<leasehold_core::Leadership>();
     send_and_sync::<leasehold_core::RegisterHandle>();
     send_and_sync::<Error>();
-    fn future<F: Future + Send>(_: impl Fn(Coordinator) -> F) {}
     future(|c| async move { drop(c.mutexes("m").unwrap().lock(1).await) });
     future(|c| async move { drop(c.mutexes("m").unwrap().try_lock(1).await) });
     future(|c| async move { drop(c.election("e").unwrap().campaign().await) });

@@ -1,5 +1,7 @@
 //! The pure protocol under any sequence of operations and any clock, also one that steps back.
 
+#![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold_core::protocol::{
@@ -128,10 +130,8 @@ impl World {
 
     fn op(&mut self, act: &Act) -> Op {
         let not_after_us = self.now.lease_us + 20 * SECOND;
-        let late = |stale: bool| match stale {
-            true => self.now.lease_us.saturating_sub(1),
-            false => not_after_us,
-        };
+        let past_us = self.now.lease_us.saturating_sub(1);
+        let late = |stale: bool| if stale { past_us } else { not_after_us };
         match (act, self.asked.len()) {
             (
                 Act::Acquire {
@@ -414,12 +414,12 @@ proptest! {
                 ask.seen = world.seen.get(&ask.rid.node).copied().unwrap_or(0);
             }
             let (_, reply, _) = world.apply(&op);
-            if let (Op::Acquire(ask), Reply::Granted { first, end, .. }) = (&op, reply) {
-                if let Some((rid, before)) = last.insert(ask.rid.node, (ask.rid, end)) {
-                    // The same grant again, or a later one.
-                    let repeated = rid == ask.rid && before == end;
-                    prop_assert!(repeated || first > before, "{} after {}", first, before);
-                }
+            if let (Op::Acquire(ask), Reply::Granted { first, end, .. }) = (&op, reply)
+                && let Some((rid, before)) = last.insert(ask.rid.node, (ask.rid, end))
+            {
+                // The same grant again, or a later one.
+                let repeated = rid == ask.rid && before == end;
+                prop_assert!(repeated || first > before, "{} after {}", first, before);
             }
         }
     }

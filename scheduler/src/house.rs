@@ -23,21 +23,23 @@ pub(crate) async fn try_lead(shared: &Shared) -> Option<Leadership> {
 /// their node, but not its leadership.
 pub(crate) async fn keep(shared: Arc<Shared>, mut first: Option<Leadership>) {
     loop {
-        let leadership = match first.take() {
-            Some(leadership) => leadership,
-            None => tokio::select! {
+        let leadership = if let Some(leadership) = first.take() {
+            leadership
+        } else {
+            let elected = tokio::select! {
                 biased;
                 () = shared.stop.cancelled() => return,
-                elected = shared.election.campaign() => match elected {
-                    Ok(leadership) => leadership,
-                    Err(CoreError::ShutDown) => return,
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot campaign; trying again");
-                        shared.coord.env().sleep(SWEEP).await;
-                        continue;
-                    }
-                },
-            },
+                elected = shared.election.campaign() => elected,
+            };
+            match elected {
+                Ok(leadership) => leadership,
+                Err(CoreError::ShutDown) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot campaign; trying again");
+                    shared.coord.env().sleep(SWEEP).await;
+                    continue;
+                }
+            }
         };
         tracing::info!(term = %leadership.term(), "leading");
         let stopped = lead(&shared, &leadership).await;

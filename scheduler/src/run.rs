@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use leasehold_core::protocol::Entry as LeaseEntry;
 use leasehold_core::{Class, Fence, MutexGuard, ResourceName};
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +58,7 @@ pub(crate) async fn reap(shared: &Shared, ledger: &mut Ledger) -> Result<(), Err
     let mut gone = Vec::new();
     for run in &ledger.running {
         let record = shared.coord.inspect(&lease_name(&run.lease)?).await?;
-        let held = record.is_some_and(|record| record.value.entries.iter().any(|e| e.holds()));
+        let held = record.is_some_and(|record| record.value.entries.iter().any(LeaseEntry::holds));
         if !held {
             gone.push(run.lease.clone());
         }
@@ -187,7 +188,11 @@ async fn nearly_lost(shared: &Shared, guard: &MutexGuard) {
         if left <= threshold {
             return;
         }
-        shared.coord.env().sleep(left - threshold).await;
+        shared
+            .coord
+            .env()
+            .sleep(left.saturating_sub(threshold))
+            .await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What `build()` refuses, before anything is claimed.
 
 #![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
+#![allow(clippy::unused_async, reason = "a job is async, whatever it does")]
 
 use leasehold_core::store::MemoryStore;
 use leasehold_core::{Coordinator, Env};

@@ -1,6 +1,9 @@
 //! A fleet over a network that loses, delays, repeats and cuts, with nodes that crash, in simulated time. A failing
 //! seed is printed; `LEASEHOLD_SEED=n cargo test -p leasehold-scheduler --test faults` replays it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
+#![allow(clippy::future_not_send, reason = "a simulation runs on one thread")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -153,7 +156,7 @@ impl World {
     }
 
     /// What of a node is left after a crash: nothing that anybody could see.
-    fn crash(&self, node: Node) {
+    fn crash(&self, node: &Node) {
         self.faulty.cut(node.coord.node());
         node.task.abort();
     }
@@ -255,7 +258,7 @@ async fn weather(seed: u64) {
     world.faulty.heal(node);
     env.sleep(world.up_to(seconds(10))).await;
     // One crashes, and another takes its place.
-    world.crash(nodes.remove(1));
+    world.crash(&nodes.remove(1));
     env.sleep(world.up_to(seconds(3))).await;
     nodes.push(world.start(jobs).await);
     env.sleep(world.up_to(seconds(15))).await;
@@ -428,7 +431,7 @@ fn a_crashed_nodes_run_is_recorded_as_lost_and_the_job_goes_on() {
         let second = world.start(jobs).await;
         world.env.sleep(world.up_to(seconds(8))).await;
         let run = bodies.all()[0];
-        world.crash(first);
+        world.crash(&first);
         let crashed = world.env.now();
         world.env.sleep(RUN_TTL + seconds(7)).await;
         let next = bodies.all()[1];
@@ -442,7 +445,7 @@ fn a_crashed_nodes_run_is_recorded_as_lost_and_the_job_goes_on() {
             .find(|record| record.fence == Some(run.fence))
             .unwrap();
         assert_eq!((lost.outcome, lost.late), (Outcome::LostLease, false));
-        world.crash(second);
+        world.crash(&second);
     });
 }
 

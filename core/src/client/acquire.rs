@@ -12,7 +12,7 @@ use crate::error::{Busy, Error, LostCause};
 use crate::fence::Fence;
 use crate::metrics;
 use crate::name::ResourceName;
-use crate::protocol::{Acquire, CLOSED_SLACK_US, Op, Release, Reply, Rid, Was};
+use crate::protocol::{Acquire, CLOSED_SLACK_US, Entry, Op, Release, Reply, Rid, Was};
 use crate::store::{LeaseCall, StoreError, StoreErrorKind};
 
 /// How long between two attempts when the store does not answer.
@@ -320,7 +320,7 @@ impl<'a> Attempt<'a> {
                 let Some(Reply::Inspected(Some(record))) = replies.next() else {
                     return self.out_of_time();
                 };
-                let Some(holder) = record.entries.into_iter().find(|e| e.holds()) else {
+                let Some(holder) = record.entries.into_iter().find(Entry::holds) else {
                     return self.out_of_time();
                 };
                 let held_us = now.saturating_sub(holder.granted_us);

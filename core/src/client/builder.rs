@@ -137,18 +137,15 @@ impl Builder {
             Ok::<_, StoreError>((store, behind))
         };
         let refused = |error| Error::from_store("connect", error);
-        let (store, behind): (StoreHandle, StoreHandle) = match env
-            .timeout_at(deadline, connected)
-            .await
-        {
-            Ok(opened) => opened.map_err(refused)?,
-            Err(_) => {
-                let text = format!(
-                    "no connection to {address} within {:?}: is the server there, and reachable from here?",
-                    self.connect_timeout
-                );
-                return Err(refused(StoreError::unknown("connect", text)));
-            }
+        let opened = env.timeout_at(deadline, connected).await;
+        let (store, behind): (StoreHandle, StoreHandle) = if let Ok(opened) = opened {
+            opened.map_err(refused)?
+        } else {
+            let text = format!(
+                "no connection to {address} within {:?}: is the server there, and reachable from here?",
+                self.connect_timeout
+            );
+            return Err(refused(StoreError::unknown("connect", text)));
         };
         drop(session);
         membership::beat(&core, &store).await.map_err(refused)?;

@@ -10,6 +10,7 @@ use crate::client::{Ask, Inner, acquire, inspect};
 use crate::error::Error;
 use crate::fence::Fence;
 use crate::name::ResourceName;
+use crate::protocol::Entry;
 
 const TTL: Duration = Duration::from_secs(15);
 /// A campaign stands in the queue this long, and then again.
@@ -124,7 +125,7 @@ impl Election {
             return Ok(None);
         };
         let (now, record) = (found.now.lease_us, found.value);
-        let holder = record.entries.into_iter().find(|entry| entry.holds());
+        let holder = record.entries.into_iter().find(Entry::holds);
         Ok(holder.map(|entry| Leader {
             term: Fence::new(entry.first),
             label: entry.label,

@@ -151,7 +151,7 @@ impl Leases for Connection {
             replies.push(outcome.reply);
         }
         space.calls += 1;
-        if space.calls % COLLECT_EVERY == 0 {
+        if space.calls.is_multiple_of(COLLECT_EVERY) {
             space.collect(now);
         }
         drop(space);

@@ -47,17 +47,17 @@ fn expand(args: TokenStream, item: TokenStream) -> Result<TokenStream> {
 /// The module with everything that expansions use. Users depend on `leasehold` alone, so that is where it is; a macro
 /// cannot see under which other name a crate knows it, hence `crate = ..`.
 fn root(krate: Option<&Path>) -> TokenStream {
-    match krate {
-        // Without the place where it is written: what is blamed is the argument or the result, not the path.
-        Some(path) => quote!(#path::__macro)
-            .into_iter()
-            .map(|mut token| {
-                token.set_span(Span::call_site());
-                token
-            })
-            .collect(),
-        None => quote!(::leasehold::scheduler::__macro),
-    }
+    let Some(path) = krate else {
+        return quote!(::leasehold::scheduler::__macro);
+    };
+    // Without the place where it is written: what is blamed is the argument or the result, not the path.
+    quote!(#path::__macro)
+        .into_iter()
+        .map(|mut token| {
+            token.set_span(Span::call_site());
+            token
+        })
+        .collect()
 }
 
 /// The type beside the function, with `body` to make the job.

@@ -1,5 +1,7 @@
 //! A fleet's nodes, and what its jobs write down.
 
+#![allow(dead_code, reason = "each test's binary uses its part of this")]
+
 use std::sync::{Arc, Mutex};
 
 use leasehold_core::store::Connector;
@@ -10,19 +12,19 @@ use tokio::task::JoinHandle;
 
 /// A body's start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    pub tick: i64,
-    pub node: NodeId,
-    pub fence: u64,
-    pub term: u64,
+pub(crate) struct Row {
+    pub(crate) tick: i64,
+    pub(crate) node: NodeId,
+    pub(crate) fence: u64,
+    pub(crate) term: u64,
 }
 
 /// The rows of a job.
 #[derive(Clone, Default)]
-pub struct Rows(Arc<Mutex<Vec<Row>>>);
+pub(crate) struct Rows(Arc<Mutex<Vec<Row>>>);
 
 impl Rows {
-    pub fn add(&self, ctx: &JobContext) {
+    pub(crate) fn add(&self, ctx: &JobContext) {
         self.0.lock().unwrap().push(Row {
             tick: ctx.tick_unix_s(),
             node: ctx.coordinator().node(),
@@ -31,20 +33,20 @@ impl Rows {
         });
     }
 
-    pub fn take(&self) -> Vec<Row> {
+    pub(crate) fn take(&self) -> Vec<Row> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 
 /// A process of the fleet.
-pub struct Node {
-    pub coord: Coordinator,
-    pub stop: watch::Sender<bool>,
-    pub task: JoinHandle<()>,
+pub(crate) struct Node {
+    pub(crate) coord: Coordinator,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Node {
-    pub async fn start(
+    pub(crate) async fn start(
         store: &(impl Connector + Clone + 'static),
         env: &Env,
         jobs: Vec<Job>,
@@ -54,7 +56,7 @@ impl Node {
     }
 
     /// With other settings than the defaults; fails if the store cannot be reached.
-    pub async fn try_start(
+    pub(crate) async fn try_start(
         store: &(impl Connector + Clone + 'static),
         env: &Env,
         settings: impl FnOnce(Builder) -> Builder,
@@ -72,7 +74,7 @@ impl Node {
         Ok(Self { coord, stop, task })
     }
 
-    pub async fn drain(self) {
+    pub(crate) async fn drain(self) {
         self.stop.send(true).unwrap();
         self.task.await.unwrap();
         self.coord.shutdown().await;
@@ -80,7 +82,7 @@ impl Node {
 }
 
 /// A job that does nothing else.
-pub fn counting(name: &str, expression: &str, rows: &Rows) -> Job {
+pub(crate) fn counting(name: &str, expression: &str, rows: &Rows) -> Job {
     let rows = rows.clone();
     Job::new(name, expression, move |ctx| {
         rows.add(&ctx);
