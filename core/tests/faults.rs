@@ -242,14 +242,16 @@ impl Task {
         if is_lost {
             // A lease that is lost stays lost, also to its fenced writes unless nobody came after it.
             assert!(!guard.is_held());
+            env.sleep(self.world.up_to(millis(2000))).await;
             self.write(id, &guard).await;
             assert!(!guard.is_held());
         }
         if env.random(2) == 0 {
             return drop(guard);
         }
+        let start = env.now();
         let result = guard.release().await;
-        let took = env.now().since(ended);
+        let took = env.now().since(start);
         let allowed = REQUEST_TIMEOUT * (1 + u32::from(is_lost));
         assert!(
             took <= allowed + GRAIN,
@@ -531,6 +533,27 @@ fn lost_resolves_before_the_lease_passes_on() {
             took <= ttl + Duration::from_secs(6),
             "{took:?} until granted"
         );
+    });
+}
+
+#[test]
+fn a_guard_says_lost_a_margin_before_its_lease_ends() {
+    replay(0..1, async |seed| {
+        let world = World::new(seed);
+        let client = world.client().await;
+        for (ttl, margin) in [(millis(30_000), millis(300)), (millis(200), millis(10))] {
+            let guard = mutexes(&client, ttl).lock(ttl.as_millis()).await.unwrap();
+            let granted = world.env.now();
+            world.faulty.cut(client.node());
+            guard.lost().await;
+            let lasted = world.env.now().since(granted);
+            assert!(
+                lasted >= ttl - margin && lasted <= ttl - margin + GRAIN,
+                "{lasted:?}"
+            );
+            world.faulty.heal(client.node());
+            world.env.sleep(millis(1000)).await;
+        }
     });
 }
 
