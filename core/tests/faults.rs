@@ -602,6 +602,33 @@ fn a_retried_release_is_released_or_unknown_never_lost() {
 }
 
 #[test]
+fn a_release_is_not_overtaken_by_what_the_renewer_gives_up() {
+    replay(0..300, async |seed| {
+        let world = World::new(seed);
+        let client = world.client().await;
+        world.faulty.set_faults(Faults {
+            delay_before: millis(100),
+            delay_after: millis(50),
+            lost_replies: 500,
+            silences: 1000,
+            ..Faults::none()
+        });
+        let lock = mutexes(&client, millis(600));
+        let guard = lock.lock_timeout(1, Duration::from_secs(60)).await.unwrap();
+        let last_moment = world.up_to(millis(100));
+        while guard.remaining() > last_moment {
+            world.env.sleep(millis(2)).await;
+        }
+        if !guard.is_held() {
+            return;
+        }
+        if let Err(error) = guard.release().await {
+            assert!(error.is_unavailable(), "{error}");
+        }
+    });
+}
+
+#[test]
 fn a_release_whose_reply_was_lost_is_released() {
     replay(0..20, async |seed| {
         let world = World::new(seed);
