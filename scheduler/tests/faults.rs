@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
-use leasehold_core::{Class, Coordinator, Env, Moment, Put, RegisterHandle};
+use leasehold_core::{Class, Coordinator, Env, Fence, Moment, Put, RegisterHandle};
 use leasehold_scheduler::{BoxError, Builder, Job, JobContext, Outcome, TickRecord, history};
 use support::{Node, Rows, counting};
 
@@ -278,7 +278,7 @@ async fn weather(seed: u64) {
 
     for (job, bodies) in [("quick", &quick), ("slow", &slow)] {
         let (records, bodies) = (world.history(job).await, bodies.all());
-        assert!(bodies.len() > 20, "{} of {job}", bodies.len());
+        assert!(bodies.len() > 10, "{} of {job}", bodies.len());
         assert_no_tick_started_twice(&bodies);
         assert_one_body_at_a_time_and_none_too_late(&bodies);
         assert_every_tick_accounted_for(&records, &bodies);
@@ -325,7 +325,7 @@ fn a_claim_whose_answer_is_lost_is_made_once() {
         assert_no_tick_started_twice(&bodies);
         assert_one_body_at_a_time_and_none_too_late(&bodies);
         assert_every_tick_accounted_for(&records, &bodies);
-        assert!(bodies.len() > 10, "{}", bodies.len());
+        assert!(bodies.len() > 5, "{}", bodies.len());
     });
 }
 
@@ -417,6 +417,112 @@ fn a_ledger_that_was_rolled_back_or_lost_runs_no_tick_again() {
             .into_iter()
             .filter(|r| r.outcome == Outcome::Unknown);
         assert_eq!(unknown.count(), 1);
+    });
+}
+
+#[test]
+fn a_claim_whose_lease_ended_before_its_answer_starts_nothing() {
+    replay(0..20, async |seed| {
+        let world = World::new(seed).await;
+        let bodies = Bodies::default();
+        let ttl = seconds(1);
+        let jobs = |b: Builder| {
+            let job = world.job("job", &bodies, Duration::ZERO);
+            b.run_ttl(ttl).grace(seconds(30)).jobs([job])
+        };
+        let node = world.start(jobs).await;
+        world.faulty.set_faults(Faults {
+            delay_before: Duration::from_millis(300),
+            ..Faults::none()
+        });
+        for _ in 0..5 {
+            world.env.sleep(world.up_to(seconds(3))).await;
+            world.faulty.outage();
+            world.env.sleep(seconds(2)).await;
+            world.faulty.recover();
+        }
+        world.env.sleep(seconds(3)).await;
+        node.drain().await;
+        let (records, bodies) = (world.history("job").await, bodies.all());
+        assert_every_tick_accounted_for(&records, &bodies);
+        // These bodies take no time: whichever started under its lease has ended under it.
+        for body in &bodies {
+            let record = records
+                .iter()
+                .find(|r| r.fence == Some(body.fence))
+                .unwrap();
+            assert_ne!(record.outcome, Outcome::LostLease, "{record:?}");
+        }
+    });
+}
+
+#[test]
+fn a_run_whose_end_is_slow_to_record_is_not_taken_for_lost() {
+    replay(0..10, async |seed| {
+        let world = World::new(seed).await;
+        let bodies = Bodies::default();
+        let jobs = |b: Builder| b.jobs([world.job("job", &bodies, Duration::from_millis(400))]);
+        let nodes = [world.start(jobs).await, world.start(jobs).await];
+        for _ in 0..5 {
+            world.env.sleep(seconds(2) + world.up_to(seconds(1))).await;
+            let node = nodes[usize::try_from(world.env.random(2)).unwrap()]
+                .coord
+                .node();
+            world.faulty.cut(node);
+            world.env.sleep(RUN_TTL / 3).await;
+            world.faulty.heal(node);
+        }
+        world.env.sleep(seconds(5)).await;
+        for node in nodes {
+            node.drain().await;
+        }
+        let (records, bodies) = (world.history("job").await, bodies.all());
+        assert_every_tick_accounted_for(&records, &bodies);
+        let lost = records.iter().find(|r| r.outcome == Outcome::LostLease);
+        // A claim that was not known to be made by then is lost, and has no body.
+        let is_known = |fence| bodies.iter().any(|body| Some(body.fence) == fence);
+        assert!(lost.is_none_or(|r| !is_known(r.fence)), "{lost:?}");
+    });
+}
+
+#[test]
+fn a_body_that_does_not_end_is_stopped_before_its_lease_passes_on() {
+    replay(0..10, async |seed| {
+        let world = World::new(seed).await;
+        let bodies = Bodies::default();
+        let jobs = |b: Builder| b.jobs([world.job("job", &bodies, seconds(3600))]);
+        let first = world.start(jobs).await;
+        world.env.sleep(seconds(3)).await;
+        let second = world.start(jobs).await;
+        world.env.sleep(world.up_to(seconds(8))).await;
+        world.faulty.cut(first.coord.node());
+        world.env.sleep(RUN_TTL * 2).await;
+        let bodies = bodies.all();
+        let (stopped, next) = (bodies[0].ended, bodies[1].started);
+        assert!(stopped.is_some_and(|stopped| stopped <= next), "{bodies:?}");
+        world.crash(&first);
+        world.crash(&second);
+    });
+}
+
+#[test]
+fn fences_of_runs_rise_from_node_to_node_whatever_clock_one_of_them_has_seen() {
+    replay(0..5, async |seed| {
+        let world = World::new(seed).await;
+        let bodies = Bodies::default();
+        let jobs = |b: Builder| b.jobs([world.job("job", &bodies, Duration::ZERO)]);
+        let nodes = [world.start(jobs).await, world.start(jobs).await];
+        world.env.sleep(seconds(5)).await;
+        // As after a store's clock that ran an hour ahead, and was set right.
+        let ahead_us = world.observer.store_now().wall_us + 3_600_000_000;
+        nodes[0].coord.saw(Fence::new(ahead_us));
+        world.env.sleep(seconds(20)).await;
+        for node in nodes {
+            node.drain().await;
+        }
+        let bodies = bodies.all();
+        assert!(bodies.last().unwrap().fence > ahead_us);
+        assert_no_tick_started_twice(&bodies);
     });
 }
 
