@@ -13,8 +13,9 @@ async fn connect(store: &MemoryStore, env: &Env, label: &str) -> Coordinator {
 }
 
 fn labels(coord: &Coordinator) -> Vec<String> {
-    let members = coord.members().members;
-    let mut labels: Vec<_> = members.into_iter().map(|member| member.label).collect();
+    let members = coord.members();
+    let members = members.members.iter();
+    let mut labels: Vec<_> = members.map(|member| member.label.clone()).collect();
     labels.sort();
     labels
 }
@@ -59,8 +60,9 @@ async fn announcements_reach_the_others_and_can_be_taken_back() {
     env.sleep(Duration::from_millis(1)).await;
     let b = connect(&store, &env, "b").await;
     let seen = |coord: &Coordinator| {
-        let members = coord.members().members;
+        let members = coord.members();
         members
+            .members
             .iter()
             .find_map(|member| member.meta.get("version").cloned())
     };

@@ -19,24 +19,37 @@ use crate::{history, metrics};
 const BATCH: usize = 128;
 /// Looks again at least this often, so that a stepped clock or a changed fleet is noticed.
 const LOOK: Duration = Duration::from_secs(5);
+/// A job is looked at, and its register written, at least this often: a yearly one's would expire else.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY_US: u64 = 24 * 3600 * 1_000_000;
+/// Looks again this soon while a tick that is caught up waits for the one before.
+const TURN: Duration = Duration::from_millis(50);
 /// Looks again this soon after the store failed.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// What this node knows of a job between two looks.
 struct Local {
-    schedule: Schedule,
     /// The highest cursor seen.
     cursor: i64,
+    /// When it was looked at.
+    looked: Moment,
     state: State,
 }
 
 enum State {
-    /// Its next tick.
-    Due(Option<i64>),
-    /// To be looked at then, whatever is due.
-    LookAt(Moment),
+    /// To be looked at again.
+    Next(Next),
     /// Being looked at.
     Busy,
+}
+
+/// What a job waits for.
+#[derive(Clone, Copy)]
+enum Next {
+    /// Its next tick, if there is one.
+    Tick(Option<i64>),
+    /// An instant, whatever is due.
+    Look(Moment),
 }
 
 struct Report {
@@ -46,41 +59,52 @@ struct Report {
 
 /// What a look found.
 struct Seen {
-    schedule: Schedule,
     cursor: i64,
-    next: Option<i64>,
+    next: Next,
 }
 
 /// Runs until the scheduler stops.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let env = shared.coord.env().clone();
-    let (reports_in, mut reports) = mpsc::unbounded_channel();
+    let (reports_in, mut reports) = mpsc::unbounded_channel::<Report>();
+    let start = env.now();
     let mut locals: Vec<Local> = (shared.entries.iter())
-        .map(|entry| Local {
-            schedule: entry.schedule.clone(),
+        .map(|_| Local {
             cursor: i64::MIN,
-            state: State::LookAt(env.now()),
+            looked: start,
+            state: State::Next(Next::Look(start)),
         })
         .collect();
+    // When each is to be looked at; reckoned anew when it was looked at, and now and then.
+    let mut times = vec![start; locals.len()];
+    let mut reckoned = start;
     let looks = tokio_util::task::TaskTracker::new();
     while !shared.stop.is_cancelled() {
-        let mut wake = env.now() + LOOK;
+        let now = env.now();
+        if now >= reckoned + LOOK {
+            reckoned = now;
+            for (job, local) in locals.iter().enumerate() {
+                times[job] = due_at(&shared, job, local);
+            }
+        }
+        let mut wake = reckoned + LOOK;
         let mut due = Vec::new();
-        for (job, local) in locals.iter().enumerate() {
-            let Some(at) = due_at(&shared, job, local) else {
-                continue;
-            };
-            if at <= env.now() && due.len() < BATCH {
+        for (job, at) in times.iter().enumerate() {
+            if *at <= now && due.len() < BATCH {
                 due.push(job);
             } else {
-                wake = wake.min(at);
+                wake = wake.min(*at);
             }
         }
         if due.is_empty() {
             tokio::select! {
                 biased;
                 () = shared.stop.cancelled() => break,
-                Some(report) = reports.recv() => take_report(&shared, &mut locals, report),
+                Some(report) = reports.recv() => {
+                    let (job, local) = (report.job, &mut locals[report.job]);
+                    take_report(&shared, local, report);
+                    times[job] = due_at(&shared, job, local);
+                }
                 () = env.sleep_until(wake) => {}
             }
             continue;
@@ -92,6 +116,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             Ok(read) => {
                 for (job, register) in due.into_iter().zip(read.value) {
                     locals[job].state = State::Busy;
+                    (locals[job].looked, times[job]) = (env.now(), Moment::NEVER);
                     let (shared, reports) = (Arc::clone(&shared), reports_in.clone());
                     let (cursor, now_us) = (locals[job].cursor, read.now.wall_us);
                     looks.spawn(async move {
@@ -109,7 +134,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 tracing::warn!(%error, jobs = due.len(), "cannot read ledgers; asking again");
                 let at = env.now() + env.jittered(RETRY);
                 for job in due {
-                    locals[job].state = State::LookAt(at);
+                    locals[job].state = State::Next(Next::Look(at));
+                    times[job] = at;
                 }
             }
         }
@@ -125,12 +151,14 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// When to look at a job: at its next tick, later by its rank among the nodes that have it.
-fn due_at(shared: &Shared, job: usize, local: &Local) -> Option<Moment> {
+/// When to look at a job: at its next tick, later by its rank among the nodes that have it; and once a day in any case.
+fn due_at(shared: &Shared, job: usize, local: &Local) -> Moment {
+    let daily = local.looked + DAY;
     let tick = match local.state {
-        State::Busy | State::Due(None) => return None,
-        State::LookAt(at) => return Some(at),
-        State::Due(Some(tick)) => tick,
+        State::Busy => return Moment::NEVER,
+        State::Next(Next::Look(at)) => return at,
+        State::Next(Next::Tick(None)) => return daily,
+        State::Next(Next::Tick(Some(tick))) => tick,
     };
     let (coord, entry) = (&shared.coord, &shared.entries[job]);
     let nodes = shared.nodes_with(entry);
@@ -140,24 +168,22 @@ fn due_at(shared: &Shared, job: usize, local: &Local) -> Option<Moment> {
     let due_us = u64::try_from(tick).unwrap_or(0).saturating_mul(1_000_000);
     let due_us = due_us.saturating_add(u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
     let left = Duration::from_micros(due_us.saturating_sub(coord.store_now().wall_us));
-    Some(coord.env().now() + left)
+    daily.min(coord.env().now() + left)
 }
 
-fn take_report(shared: &Shared, locals: &mut [Local], report: Report) {
+fn take_report(shared: &Shared, local: &mut Local, report: Report) {
     let env = shared.coord.env();
-    let (entry, local) = (&shared.entries[report.job], &mut locals[report.job]);
+    let entry = &shared.entries[report.job];
     match report.result {
         Ok(seen) => {
-            local.schedule = seen.schedule;
             local.cursor = local.cursor.max(seen.cursor);
-            local.state = State::Due(seen.next);
-            shared
-                .coord
-                .announce(&entry.tick_announcement(), local.cursor.to_string());
+            local.state = State::Next(seen.next);
+            let known = local.cursor.to_string();
+            shared.coord.announce(&entry.tick_announcement(), known);
         }
         Err(error) => {
             tracing::warn!(job = entry.job(), %error, "cannot look after a job; trying again");
-            local.state = State::LookAt(env.now() + env.jittered(RETRY));
+            local.state = State::Next(Next::Look(env.now() + env.jittered(RETRY)));
         }
     }
 }
@@ -212,9 +238,8 @@ async fn look(
                 // Nodes of a newer version look after it; this one's own schedule waits until they are gone.
                 tracing::warn!(job = entry.job(), %error, "the schedule in force is not known here");
                 return Ok(Seen {
-                    schedule: entry.schedule.clone(),
                     cursor: ledger.cursor,
-                    next: entry.schedule.next_after(now_s),
+                    next: Next::Look(env.now() + LOOK),
                 });
             }
         };
@@ -228,24 +253,27 @@ async fn look(
         match plan(&mut ledger, &schedule, now_us, grace_us) {
             Plan::Claim(tick) => {
                 if shared.stop.is_cancelled() {
-                    let (cursor, next) = (before.cursor, Some(tick));
                     return Ok(Seen {
-                        schedule,
-                        cursor,
-                        next,
+                        cursor: before.cursor,
+                        next: Next::Tick(Some(tick)),
                     });
                 }
                 stored = claim(shared, job, tick, version, ledger).await?;
             }
-            Plan::Wait(next) if ledger == before => {
-                let cursor = ledger.cursor;
+            // Versions are the store's time of writing: a register that nobody writes expires, and with it the cursor.
+            Plan::Wait(next) if ledger == before && version.saturating_add(DAY_US) > now_us => {
                 return Ok(Seen {
-                    schedule,
-                    cursor,
-                    next,
+                    cursor: ledger.cursor,
+                    next: Next::Tick(next),
                 });
             }
-            Plan::Wait(_) | Plan::Write => {
+            Plan::Later(_) if ledger == before => {
+                return Ok(Seen {
+                    cursor: ledger.cursor,
+                    next: Next::Look(env.now() + TURN),
+                });
+            }
+            Plan::Wait(_) | Plan::Later(_) | Plan::Write => {
                 record_ends(entry, &before, &ledger);
                 stored = settled(entry.ledger.swap(Some(version), ledger).await?);
             }
@@ -262,7 +290,11 @@ fn settled(swap: Swap) -> Option<Stored> {
 
 /// Counts the ticks that this look disposes of.
 fn record_ends(entry: &Entry, before: &Ledger, after: &Ledger) {
-    for record in after.out.iter().skip(before.out.len()) {
+    for record in after
+        .out
+        .iter()
+        .filter(|record| !before.out.contains(record))
+    {
         metrics::ended(entry.job(), record.outcome.as_str(), None);
         tracing::warn!(
             job = entry.job(), start = record.start, end = record.end, outcome = %record.outcome,

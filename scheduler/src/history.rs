@@ -1,5 +1,7 @@
 //! History: ended ticks, beyond what the ledger carries.
 
+use std::time::Duration;
+
 use leasehold_core::{Coordinator, Error as CoreError, Expect, Put, RegisterHandle, RegisterReply};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +13,8 @@ use leasehold_core::Class;
 
 /// How many records of a job are kept.
 const KEPT: usize = 256;
+/// For how long, after the latest one: also a yearly job's last runs can be looked up.
+const KEPT_FOR: Duration = Duration::from_secs(400 * 24 * 3600);
 const FORMAT: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -35,19 +39,22 @@ impl Page {
         Ok(page)
     }
 
-    /// Adds what is not there yet. A record written twice is one.
+    /// Adds what is not there yet. A record written twice is one; so is a range, and the longer one it grew to.
     fn add(&mut self, records: &[TickRecord]) -> bool {
-        let before = self.records.len();
+        let mut changed = false;
         for record in records {
-            let key = record.key();
-            if let Err(at) = self.records.binary_search_by_key(&key, TickRecord::key) {
-                self.records.insert(at, record.clone());
+            if self.records.iter().any(|known| known.covers(record)) {
+                continue;
             }
+            self.records.retain(|known| !record.covers(known));
+            let key = record.key();
+            let at = self.records.partition_point(|known| known.key() < key);
+            self.records.insert(at, record.clone());
+            changed = true;
         }
-        let added = self.records.len() > before;
         let surplus = self.records.len().saturating_sub(KEPT);
         self.records.drain(..surplus);
-        added
+        changed
     }
 }
 
@@ -82,7 +89,7 @@ pub(crate) async fn flush(ledger: &LedgerRegister, stored: Stored) -> Result<(),
         }
         // Numbers, strings and sequences: JSON takes all of them.
         let bytes = serde_json::to_vec(&page).expect("a page has only encodable fields");
-        let put = Put::new(bytes).expect(expect);
+        let put = Put::new(bytes).expect(expect).ttl(KEPT_FOR);
         let (reply, _) = put_until_answered(&ledger.coord, &register, &put).await?;
         if let RegisterReply::Written { .. } = reply {
             break;

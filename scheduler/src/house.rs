@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::{Error as CoreError, Leadership, RegisterHandle};
+use leasehold_core::{Error as CoreError, Leadership, Register, RegisterHandle};
 
 use crate::ledger::Ledger;
-use crate::registers::Stored;
 use crate::scheduler::{Entry, Shared};
 use crate::{Error, history, run};
 
@@ -30,13 +29,15 @@ pub(crate) async fn keep(shared: Arc<Shared>, mut first: Option<Leadership>) {
                 biased;
                 () = shared.stop.cancelled() => return,
                 elected = shared.election.campaign() => elected,
+                () = follow(&shared) => return,
             };
             match elected {
                 Ok(leadership) => leadership,
                 Err(CoreError::ShutDown) => return,
                 Err(error) => {
                     tracing::warn!(%error, "cannot campaign; trying again");
-                    shared.coord.env().sleep(SWEEP).await;
+                    let stopped = shared.stop.cancelled();
+                    drop(shared.coord.env().timeout(SWEEP, stopped).await);
                     continue;
                 }
             }
@@ -53,6 +54,21 @@ pub(crate) async fn keep(shared: Arc<Shared>, mut first: Option<Leadership>) {
     }
 }
 
+/// Sweeps now and then while another leads: the leader may be of another kind, and not have this node's jobs.
+async fn follow(shared: &Shared) {
+    let env = shared.coord.env();
+    loop {
+        env.sleep(env.jittered(SWEEP * 12)).await;
+        let swept = async {
+            let leader = shared.election.leader().await?;
+            sweep(shared, leader.map_or(0, |leader| leader.term.get())).await
+        };
+        if let Err(error) = swept.await {
+            tracing::debug!(%error, "a sweep waits for the store");
+        }
+    }
+}
+
 /// Sweeps until leadership is lost (false) or the scheduler stops (true).
 async fn lead(shared: &Shared, leadership: &Leadership) -> bool {
     let env = shared.coord.env();
@@ -61,7 +77,7 @@ async fn lead(shared: &Shared, leadership: &Leadership) -> bool {
             biased;
             () = shared.stop.cancelled() => return true,
             _ = leadership.lost() => return false,
-            swept = sweep(shared, leadership) => {
+            swept = sweep(shared, leadership.term().get()) => {
                 if let Err(error) = swept {
                     tracing::debug!(%error, "a sweep waits for the store");
                 }
@@ -76,21 +92,30 @@ async fn lead(shared: &Shared, leadership: &Leadership) -> bool {
     }
 }
 
-/// Looks through all ledgers: writes its term, reaps lost runs, and moves what has ended to history.
-async fn sweep(shared: &Shared, leadership: &Leadership) -> Result<(), Error> {
+/// Looks through this node's ledgers: writes the leader's term, reaps lost runs, and moves what has ended to history.
+async fn sweep(shared: &Shared, term: u64) -> Result<(), Error> {
     for entries in shared.entries.chunks(BATCH) {
         let registers: Vec<_> = entries.iter().map(|e| e.ledger.register.clone()).collect();
         let read = RegisterHandle::read(&registers).await?;
         for (entry, register) in entries.iter().zip(read.value) {
-            if let Some(stored) = entry.ledger.decode(register.as_ref())? {
-                tidy(shared, entry, stored, leadership.term().get()).await?;
+            // One job's trouble is not the others'.
+            if let Err(error) = tidy(shared, entry, register.as_ref(), term).await {
+                tracing::warn!(job = entry.job(), %error, "cannot tidy up after a job");
             }
         }
     }
     Ok(())
 }
 
-async fn tidy(shared: &Shared, entry: &Entry, stored: Stored, term: u64) -> Result<(), Error> {
+async fn tidy(
+    shared: &Shared,
+    entry: &Entry,
+    register: Option<&Register>,
+    term: u64,
+) -> Result<(), Error> {
+    let Some(stored) = entry.ledger.decode(register)? else {
+        return Ok(());
+    };
     let mut reaped = stored.ledger.clone();
     run::reap(shared, &mut reaped).await?;
     let live: Vec<u64> = reaped.running.iter().map(|run| run.fence).collect();

@@ -90,8 +90,19 @@ pub(crate) fn start(
         let mut record = TickRecord::of_run(&running, outcome);
         record.took_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         record.error = error;
-        if let Err(error) = end(entry, &running, record, stored).await {
-            tracing::warn!(job = entry.job(), tick = running.tick, %error, "a run's end was not recorded");
+        loop {
+            match end(entry, &running, record.clone(), stored.clone()).await {
+                Ok(()) => break,
+                // A full store takes no writes for a while; as long as the lease lasts nobody takes the run for lost.
+                Err(error) if guard.is_held() => {
+                    tracing::warn!(job = entry.job(), tick = running.tick, %error, "a run's end waits for the store");
+                    shared.coord.env().sleep(LAST_GRACE).await;
+                }
+                Err(error) => {
+                    tracing::warn!(job = entry.job(), tick = running.tick, %error, "a run's end was not recorded");
+                    break;
+                }
+            }
         }
         // The claim is out of the ledger: only now may its lease go.
         if let Err(error) = guard.release().await {
@@ -123,16 +134,19 @@ async fn body(
         states: Arc::clone(&shared.states),
     }));
     let env = shared.coord.env();
-    let mut task = Aborting(env.spawn((entry.handler)(context)));
-    let early = async {
+    let handler = Arc::clone(&entry.handler);
+    // The handler is called in there too: it may panic before its future exists.
+    let mut task = Aborting(env.spawn(async move { handler(context).await }));
+    let stopped = async {
         tokio::select! {
             biased;
             () = shared.force.cancelled() => {}
             () = nearly_lost(shared, guard) => {}
         }
         cancelled.cancel();
+        // A lease in danger that recovers lets its run go on, cancelled as it is, until the drain ends it.
+        shared.force.cancelled().await;
         env.sleep(LAST_GRACE).await;
-        shared.force.is_cancelled()
     };
     let result = tokio::select! {
         biased;
@@ -141,8 +155,14 @@ async fn body(
             return (Outcome::LostLease, Some(cause.to_string()));
         }
         result = &mut task.0 => result,
-        // Stopped by the drain; a lease in danger that recovers lets its run go on, cancelled as it is.
-        () = async { if !early.await { std::future::pending().await } } => {
+        () = stopped => {
+            task.0.abort();
+            // While it works on without an await it keeps its lease: nobody else may start meanwhile.
+            tokio::select! {
+                biased;
+                _ = &mut task.0 => {}
+                _ = guard.lost() => {}
+            }
             return (Outcome::Failed, Some("cancelled: the node shut down before the run ended".into()));
         }
     };

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::{Class, Coordinator, Election, Leader, ResourceName};
+use leasehold_core::store::Membership;
+use leasehold_core::{Class, Coordinator, Election, Leader, NodeId, ResourceName};
 use leasehold_cron::Schedule;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -105,8 +106,8 @@ impl Scheduler {
     /// None after a successful `build`, today; a store that refuses this version is logged and asked again.
     ///
     /// # Cancel safety
-    /// Dropped, it stops claiming and drops its runs at their next await; their leases end and the fleet records them as
-    /// lost. Resolve `stop` instead.
+    /// Dropped, it stops claiming at once; runs have a second to heed their cancellation, are then dropped at their next
+    /// await, and recorded as failed. Resolve `stop` instead.
     pub async fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<(), Error> {
         let shared = &self.shared;
         let env = shared.coord.env().clone();
@@ -114,6 +115,7 @@ impl Scheduler {
             let expression = entry.schedule.expression();
             shared.coord.announce(&entry.announcement(), expression);
         }
+        let announced = Announced(shared);
         // Dropped with this future, whatever ends it.
         let _stop = shared.stop.clone().drop_guard();
         let _force = shared.force.clone().drop_guard();
@@ -127,6 +129,7 @@ impl Scheduler {
             shared.runs.len()
         );
         shared.stop.cancel();
+        drop(announced);
         // It ended, one way or another; a claim under way has become a run by now.
         drop(dispatch.await);
         shared.runs.close();
@@ -139,37 +142,52 @@ impl Scheduler {
                 );
             }
         }
-        for entry in &shared.entries {
-            shared.coord.retract(&entry.announcement());
-        }
         drop(house.await);
         Ok(())
     }
 }
 
 impl Shared {
+    /// What the live members say of a job.
+    fn said_of<'a>(
+        members: &'a Membership,
+        key: &'a str,
+    ) -> impl Iterator<Item = (NodeId, &'a str)> {
+        let members = members.members.iter();
+        members.filter_map(move |member| Some((member.node, member.meta.get(key)?.as_str())))
+    }
+
     /// The nodes that have the job.
-    pub(crate) fn nodes_with(&self, entry: &Entry) -> Vec<leasehold_core::NodeId> {
-        let key = entry.announcement();
-        let members = self.coord.members().members;
-        let having = members.into_iter().filter(|m| m.meta.contains_key(&key));
-        having.map(|member| member.node).collect()
+    pub(crate) fn nodes_with(&self, entry: &Entry) -> Vec<NodeId> {
+        let members = self.coord.members();
+        Self::said_of(&members, &entry.announcement())
+            .map(|(node, _)| node)
+            .collect()
     }
 
     /// The latest tick of the job that a live node knows to be claimed.
     pub(crate) fn known_tick(&self, entry: &Entry) -> Option<i64> {
+        let members = self.coord.members();
         let key = entry.tick_announcement();
-        let members = self.coord.members().members;
-        let ticks = members
-            .iter()
-            .filter_map(|m| m.meta.get(&key)?.parse().ok());
-        ticks.max()
+        Self::said_of(&members, &key)
+            .filter_map(|(_, tick)| tick.parse().ok())
+            .max()
     }
 
     /// Whether a live node was built with this schedule of the job.
     pub(crate) fn is_announced(&self, entry: &Entry, expression: &str) -> bool {
-        let key = entry.announcement();
-        let members = self.coord.members().members;
-        (members.iter()).any(|m| m.meta.get(&key).is_some_and(|e| e == expression))
+        let members = self.coord.members();
+        Self::said_of(&members, &entry.announcement()).any(|(_, said)| said == expression)
+    }
+}
+
+/// Takes back, when it is dropped, what this node said of its jobs: nobody waits any more for it to claim first.
+struct Announced<'a>(&'a Shared);
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        for entry in &self.0.entries {
+            self.0.coord.retract(&entry.announcement());
+        }
     }
 }

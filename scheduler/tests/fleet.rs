@@ -4,11 +4,13 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use leasehold_core::Env;
-use leasehold_core::store::MemoryStore;
-use leasehold_scheduler::{BoxError, Job, Outcome, Scheduler, history};
+use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
+use leasehold_core::{Class, Coordinator, Env, Put};
+use leasehold_scheduler::{BoxError, Builder, Job, Outcome, Scheduler, history};
 use support::{Node, Row, Rows, counting};
 
 fn setup() -> (Env, MemoryStore, Rows) {
@@ -112,7 +114,10 @@ async fn what_became_of_each_tick_is_recorded() {
     );
     // Every tick of the slow job ended in exactly one record: one run, then two skipped.
     let slow = history(&coord, "slow").await.unwrap();
-    let mut ticks: Vec<_> = slow.iter().map(|record| record.end).collect();
+    let mut ticks: Vec<_> = slow
+        .iter()
+        .flat_map(|record| record.start..=record.end)
+        .collect();
     ticks.sort_unstable();
     // The run under way has no record yet, the ticks it made skip do.
     ticks.truncate(ticks.len() - 3);
@@ -120,11 +125,13 @@ async fn what_became_of_each_tick_is_recorded() {
         ticks.windows(2).all(|pair| pair[1] == pair[0] + 1),
         "{ticks:?}"
     );
-    let ran = slow.iter().filter(|r| r.outcome == Outcome::Ran).count();
-    let skipped = slow
-        .iter()
-        .filter(|r| r.outcome == Outcome::SkippedOverlap)
-        .count();
+    let of = |outcome| {
+        let records = slow.iter().filter(move |record| record.outcome == outcome);
+        records
+            .map(|record| record.end - record.start + 1)
+            .sum::<i64>()
+    };
+    let (ran, skipped) = (of(Outcome::Ran), of(Outcome::SkippedOverlap));
     assert!(
         ran >= 18 && skipped.abs_diff(2 * ran) <= 2,
         "{ran} ran, {skipped} skipped"
@@ -215,4 +222,127 @@ async fn a_changed_schedule_waits_until_no_live_node_has_the_old_one() {
     assert!((5..=7).contains(&rows.len()), "{rows:?}");
     assert!(rows.iter().all(|row| row.tick % 10 == 0), "{rows:?}");
     new.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rare_jobs_ledger_is_touched_every_day_and_so_never_expires() {
+    let (env, store, rows) = setup();
+    let node = Node::start(&store, &env, vec![counting("yearly", "0 0 1 7 *", &rows)]).await;
+    let ledger = Class::internal("~ledger").resource("yearly").unwrap();
+    let ledger = node.coord.register_of(ledger);
+    let mut last = 0;
+    for _ in 0..3 {
+        env.sleep(Duration::from_secs(26 * 3600)).await;
+        let register = ledger.get().await.unwrap().unwrap();
+        assert!(register.version > last);
+        let left = register.expires_us - node.coord.store_now().wall_us;
+        assert!(left > 28 * 24 * 3600 * 1_000_000, "{left}");
+        last = register.version;
+    }
+    node.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_before_the_first_await_is_a_failure_with_its_text() {
+    let (env, store, _rows) = setup();
+    let job = Job::new("job", "* * * * * *", |ctx| {
+        assert!(ctx.tick_unix_s() == 0, "no paper");
+        async { Ok::<(), BoxError>(()) }
+    });
+    let node = Node::start(&store, &env, vec![job]).await;
+    env.sleep(Duration::from_secs(10)).await;
+    let records = history(&node.coord, "job").await.unwrap();
+    assert!(records.len() >= 8);
+    for record in records {
+        assert_eq!(record.outcome, Outcome::Failed);
+        assert_eq!(record.error.as_deref(), Some("panicked: no paper"));
+    }
+    node.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_unreadable_ledger_does_not_keep_the_leader_from_the_others() {
+    let (env, store, rows) = setup();
+    let coord = Coordinator::builder(store.clone(), "test").env(env.clone());
+    let coord = coord.connect().await.unwrap();
+    let name = Class::internal("~ledger").resource("a").unwrap();
+    let newer = Put::new(r#"{"format":99}"#);
+    coord.register_of(name.clone()).put(&newer).await.unwrap();
+    let jobs = vec![
+        counting("a", "* * * * * *", &rows),
+        counting("b", "* * * * * *", &rows),
+    ];
+    let node = Node::start(&store, &env, jobs).await;
+    env.sleep(Duration::from_secs(20)).await;
+    let ledger = coord.register_of(Class::internal("~ledger").resource("b").unwrap());
+    let ledger = ledger.get().await.unwrap().unwrap();
+    let ledger: serde_json::Value = serde_json::from_slice(&ledger.value).unwrap();
+    assert!(ledger["out"].as_array().unwrap().len() < 10, "{ledger}");
+    assert!(rows.take().len() >= 18);
+    let kept = coord.register_of(name).get().await.unwrap().unwrap();
+    assert_eq!(kept.value, br#"{"format":99}"#);
+    node.drain().await;
+}
+
+/// In real time: a body that never yields cannot be stopped, so nobody else may start while it works.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_never_yields_keeps_its_lease_beyond_the_drain() {
+    let env = Env::system();
+    let (store, ended) = (MemoryStore::new(), Arc::new(AtomicBool::new(false)));
+    let flag = Arc::clone(&ended);
+    let job = Job::new("job", "* * * * * *", move |_| {
+        let ended = Arc::clone(&flag);
+        async move {
+            std::thread::sleep(Duration::from_secs(6));
+            ended.store(true, Ordering::SeqCst);
+            Ok::<(), BoxError>(())
+        }
+    });
+    let settings = |builder: Builder| builder.jobs([job]).drain(Duration::from_millis(100));
+    let node = Node::try_start(&store, &env, settings).await.unwrap();
+    let ledger = Class::internal("~ledger").resource("job").unwrap();
+    let ledger = node.coord.register_of(ledger);
+    let running = async || {
+        let register = ledger.get().await.unwrap();
+        let register = register.map(|register| register.value).unwrap_or_default();
+        String::from_utf8_lossy(&register).contains(r#""running":[{"#)
+    };
+    while !running().await {
+        env.sleep(Duration::from_millis(10)).await;
+    }
+    node.stop.send(true).unwrap();
+    node.task.await.unwrap();
+    assert!(!ended.load(Ordering::SeqCst));
+    while running().await {
+        env.sleep(Duration::from_millis(10)).await;
+    }
+    assert!(ended.load(Ordering::SeqCst));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_lease_was_in_danger_and_recovered_still_heeds_the_drain() {
+    let env = Env::simulated(1);
+    let store = FaultyStore::new(Arc::new(MemoryStore::new()), env.clone(), Faults::none());
+    let job = Job::new("job", "* * * * * *", |_| {
+        std::future::pending::<Result<(), BoxError>>()
+    });
+    let node = Node::start(&store, &env, vec![job]).await;
+    env.sleep(Duration::from_secs(15)).await;
+    // Of the 30 s that a run's lease has, renewed at a third.
+    store.outage();
+    env.sleep(Duration::from_secs(20)).await;
+    store.recover();
+    env.sleep(Duration::from_secs(30)).await;
+    let coord = node.coord.clone();
+    let start = env.now();
+    node.stop.send(true).unwrap();
+    node.task.await.unwrap();
+    assert!(env.now().since(start) <= Duration::from_secs(22));
+    let records = history(&coord, "job").await.unwrap();
+    let run = records.iter().find(|record| record.attempt == 1).unwrap();
+    assert_eq!(run.outcome, Outcome::Failed, "{run:?}");
+    assert!(
+        run.error.as_ref().unwrap().starts_with("cancelled"),
+        "{run:?}"
+    );
 }

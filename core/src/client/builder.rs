@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::metrics;
 use crate::name::Namespace;
 use crate::protocol::{LONGEST_TTL_US, NodeId};
-use crate::store::{Connector, Membership, Session, StoreError, StoreHandle};
+use crate::store::{Connector, Session, StoreError, StoreHandle};
 
 /// Settings of a client, before it connects. Made by [`Coordinator::builder`].
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Builder {
             inbox: Arc::new(Inbox::default()),
             renewals,
             cleanups,
-            membership: watch::Sender::new(Membership::default()),
+            membership: watch::Sender::new(Arc::default()),
             meta: Mutex::new(BTreeMap::new()),
             meta_changed: Notify::new(),
             stop: CancellationToken::new(),

@@ -132,8 +132,8 @@ impl Coordinator {
     }
 
     /// The nodes that were live at the last heartbeat (at most 5 s ago while the store answers).
-    pub fn members(&self) -> Membership {
-        self.inner.core.membership.borrow().clone()
+    pub fn members(&self) -> Arc<Membership> {
+        Arc::clone(&self.inner.core.membership.borrow())
     }
 
     /// Lets other nodes know `value` under `key`: it stands in [`members`](Self::members) there. A new key is sent at

@@ -34,7 +34,7 @@ pub(crate) struct Core {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) renewals: mpsc::UnboundedSender<Arc<Held>>,
     pub(crate) cleanups: mpsc::UnboundedSender<Cleanup>,
-    pub(crate) membership: watch::Sender<Membership>,
+    pub(crate) membership: watch::Sender<Arc<Membership>>,
     pub(crate) meta: Mutex<BTreeMap<String, String>>,
     pub(crate) meta_changed: Notify,
     /// Cancelled when the last user handle is gone or `shutdown` was called.

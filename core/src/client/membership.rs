@@ -27,7 +27,7 @@ pub(super) async fn beat(core: &Core, store: &StoreHandle) -> Result<(), StoreEr
         .await?;
     core.clock.observe(&core.env, sent, answer.now);
     core.saw(answer.now.wall_us);
-    let before = core.membership.send_replace(answer.value);
+    let before = core.membership.send_replace(Arc::new(answer.value));
     warn_of_data_loss(core, &before);
     Ok(())
 }

@@ -9,6 +9,7 @@ pub use record::{Outcome, TickRecord};
 use std::collections::BTreeMap;
 
 use leasehold_core::NodeId;
+use leasehold_cron::Schedule;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -51,6 +52,14 @@ pub(crate) struct Running {
     /// The id of its lease, in the class `~run`.
     pub(crate) lease: String,
     pub(crate) delay_ms: u64,
+}
+
+impl Running {
+    /// When it was claimed, in ms since 1970 on the store's clock.
+    fn claimed_ms(&self) -> i64 {
+        let delay_ms = i64::try_from(self.delay_ms).unwrap_or(i64::MAX);
+        self.tick.saturating_mul(1000).saturating_add(delay_ms)
+    }
 }
 
 impl Ledger {
@@ -105,14 +114,29 @@ impl Ledger {
     /// The store is behind what this node has seen: nothing up to `until` is known, so none of it may run (again).
     pub(crate) fn lost_data(&mut self, until: i64) {
         if until > self.cursor {
-            self.out
-                .push(TickRecord::range(self.cursor + 1, until, Outcome::Unknown));
-            self.cursor = until;
+            self.dispose(self.cursor + 1, until, Outcome::Unknown);
         }
     }
 
-    /// Puts another schedule in force, from now on.
+    /// Moves the cursor to `end`, and records what became of the ticks from `start` on, none of which ran. Ranges of one
+    /// outcome with no other tick between them are one record.
+    pub(crate) fn dispose(&mut self, start: i64, end: i64, outcome: Outcome) {
+        let cursor = std::mem::replace(&mut self.cursor, end);
+        match self.out.last_mut() {
+            Some(last) if last.is_range() && last.outcome == outcome && last.end == cursor => {
+                last.end = end;
+            }
+            _ => self.out.push(TickRecord::range(start, end, outcome)),
+        }
+    }
+
+    /// Puts another schedule in force, from now on. What was due by the old one and not claimed is missed.
     pub(crate) fn adopt(&mut self, expression: &str, now_s: i64) {
+        let old = Schedule::parse(&self.expression).ok();
+        let due = old.and_then(|old| old.next_after(self.cursor));
+        if let Some(first) = due.filter(|first| *first <= now_s) {
+            self.dispose(first, now_s, Outcome::Missed);
+        }
         expression.clone_into(&mut self.expression);
         self.order += 1;
         self.cursor = self.cursor.max(now_s);

@@ -2,7 +2,7 @@
 
 use leasehold_cron::Schedule;
 
-use super::{Ledger, Outcome, TickRecord};
+use super::{Ledger, Outcome, Running};
 
 /// A job's next step.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,12 +11,14 @@ pub(crate) enum Plan {
     Wait(Option<i64>),
     /// The ledger was changed (ticks were missed, or skipped) and is to be written.
     Write,
+    /// This tick is due, and waits for the end of a run that was claimed when it was due already.
+    Later(i64),
     /// The ledger was changed up to this tick, which is to be claimed.
     Claim(i64),
 }
 
 /// Disposes of what is due: ticks that are more than `grace` late are missed; the oldest of the others is claimed, or
-/// skipped while another run of the job is under way. Younger ones stay above the cursor.
+/// skipped if another run of the job is under way when its time comes. Younger ones stay above the cursor.
 pub(crate) fn plan(ledger: &mut Ledger, schedule: &Schedule, now_us: u64, grace_us: u64) -> Plan {
     let now_s = seconds(now_us);
     let Some(first) = schedule.next_after(ledger.cursor) else {
@@ -33,20 +35,21 @@ pub(crate) fn plan(ledger: &mut Ledger, schedule: &Schedule, now_us: u64, grace_
         schedule.next_after(floor - 1).filter(|tick| *tick <= now_s)
     };
     if first < floor {
-        let until = wanted.map_or(floor, |tick| tick.min(floor)) - 1;
-        ledger
-            .out
-            .push(TickRecord::range(first, until, Outcome::Missed));
-        ledger.cursor = until;
+        ledger.dispose(first, floor - 1, Outcome::Missed);
     }
-    match wanted {
-        None => Plan::Write,
-        Some(tick) if ledger.running.is_empty() => Plan::Claim(tick),
-        Some(tick) => {
-            ledger
-                .out
-                .push(TickRecord::range(tick, tick, Outcome::SkippedOverlap));
-            ledger.cursor = tick;
+    let Some(tick) = wanted else {
+        return Plan::Write;
+    };
+    if ledger.running.is_empty() {
+        return Plan::Claim(tick);
+    }
+    // A tick that was due before the run under way was claimed is being caught up: it waits its turn.
+    let caught_up = |run: &Running| tick * 1000 <= run.claimed_ms();
+    match (ledger.running.iter().any(caught_up), first < floor) {
+        (true, true) => Plan::Write,
+        (true, false) => Plan::Later(tick),
+        (false, _) => {
+            ledger.dispose(tick, tick, Outcome::SkippedOverlap);
             Plan::Write
         }
     }

@@ -94,6 +94,11 @@ impl TickRecord {
         }
     }
 
+    /// Of ticks that nobody ran.
+    pub(super) fn is_range(&self) -> bool {
+        self.attempt == 0
+    }
+
     pub(crate) fn of_run(run: &Running, outcome: Outcome) -> Self {
         Self {
             attempt: run.attempt,
@@ -106,6 +111,12 @@ impl TickRecord {
 
     pub(super) fn lost(run: &Running) -> Self {
         Self::of_run(run, Outcome::LostLease)
+    }
+
+    /// Whether it says all that `other` says: it is the same, or the range that the other grew to.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let grown = self.is_range() && other.is_range() && self.outcome == other.outcome;
+        self.key() == other.key() || (grown && self.start == other.start && self.end >= other.end)
     }
 
     /// What makes it the same record, however often it is written to history.

@@ -125,3 +125,47 @@ fn fields_of_a_later_version_survive_a_write_and_a_later_format_is_refused() {
         "{error}"
     );
 }
+
+#[test]
+fn ticks_that_are_caught_up_wait_their_turn_and_are_not_skipped() {
+    let mut ledger = ledger(100);
+    assert_eq!(at(&mut ledger, 104_000), Plan::Claim(101));
+    ledger.claim(Running {
+        delay_ms: 3000,
+        ..run(101, 1, 7)
+    });
+    assert_eq!(at(&mut ledger, 104_100), Plan::Later(102));
+    ledger.end(node(1), TickRecord::of_run(&run(101, 1, 7), Outcome::Ran));
+    assert_eq!(at(&mut ledger, 104_200), Plan::Claim(102));
+    // The one that came due during a run is skipped.
+    ledger.claim(Running {
+        delay_ms: 2200,
+        ..run(102, 1, 8)
+    });
+    ledger.cursor = 104;
+    assert_eq!(at(&mut ledger, 105_000), Plan::Write);
+    assert_eq!(ledger.out.last().unwrap().outcome, Outcome::SkippedOverlap);
+}
+
+#[test]
+fn skipped_ticks_without_another_between_them_are_one_record() {
+    let mut ledger = Ledger::new("*/5 * * * * *", 100, None);
+    ledger.claim(run(105, 1, 7));
+    for now in [110_000, 115_000, 120_000] {
+        assert_eq!(at(&mut ledger, now), Plan::Write);
+    }
+    assert_eq!(
+        ledger.out,
+        [TickRecord::range(110, 120, Outcome::SkippedOverlap)]
+    );
+}
+
+#[test]
+fn what_was_due_by_a_replaced_schedule_is_missed_not_forgotten() {
+    let mut ledger = ledger(100);
+    ledger.adopt("0 * * * *", 110);
+    assert_eq!(ledger.out, [TickRecord::range(101, 110, Outcome::Missed)]);
+    assert_eq!((ledger.cursor, ledger.order), (110, 2));
+    ledger.adopt("* * * * *", 111);
+    assert_eq!(ledger.out.len(), 1);
+}
