@@ -37,7 +37,9 @@ pub(crate) async fn keep(shared: Arc<Shared>, mut first: Option<Leadership>) {
                 Err(error) => {
                     tracing::warn!(%error, "cannot campaign; trying again");
                     let stopped = shared.stop.cancelled();
-                    drop(shared.coord.env().timeout(SWEEP, stopped).await);
+                    if shared.coord.env().timeout(SWEEP, stopped).await.is_ok() {
+                        return;
+                    }
                     continue;
                 }
             }
