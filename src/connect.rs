@@ -110,7 +110,10 @@ enum Kind<'a> {
 
 /// What an address means to a build with these stores.
 fn kind<'a>(address: &'a str, built: &[(&'static str, bool)]) -> Result<Kind<'a>, ConnectError> {
-    let Some((scheme, rest)) = address.split_once(':') else {
+    let scheme = address
+        .split_once(':')
+        .filter(|(scheme, _)| is_scheme(scheme));
+    let Some((scheme, rest)) = scheme else {
         return Err(ConnectError::Address {
             reason: "the store's address has no scheme".into(),
             example: "sqlite:app.db or redis://localhost",
@@ -149,6 +152,12 @@ fn kind<'a>(address: &'a str, built: &[(&'static str, bool)]) -> Result<Kind<'a>
         }),
         kind => Ok(kind),
     }
+}
+
+/// RFC 3986, section 3.1. What is none may be a password: `secret@host:6379`.
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && (text.chars()).all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
 #[cfg(test)]

@@ -23,13 +23,21 @@ async fn an_unknown_scheme_lists_the_known_ones() {
 
 #[tokio::test]
 async fn an_address_that_does_not_parse_says_how_to_write_it() {
-    for address in ["", "localhost", "sqlite:", "sqlite://", "memory:leases"] {
+    for address in [
+        "",
+        "localhost",
+        "s3cret@cache:6379",
+        "sqlite:",
+        "sqlite://",
+        "memory:leases",
+    ] {
         let error = refused(address).await;
         assert!(
             matches!(error, ConnectError::Address { .. }),
             "{address}: {error}"
         );
         assert!(error.to_string().contains("write it like"), "{error}");
+        assert!(!error.to_string().contains("s3cret"), "{error}");
     }
     for address in [
         "redis://",

@@ -227,15 +227,26 @@ impl Env {
             });
         }
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let handle = runtime.handle().clone();
+        let (built, handle) = std::sync::mpsc::sync_channel(1);
+        // Built in its thread: a runtime must not be dropped on another one, should the thread not start.
         std::thread::Builder::new()
             .name("leasehold".into())
-            .spawn(move || runtime.block_on(async { drop(stopped.await) }))?;
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                let handle = runtime.as_ref().map(|runtime| runtime.handle().clone());
+                let handle =
+                    handle.map_err(|error| std::io::Error::new(error.kind(), error.to_string()));
+                // The caller waits for exactly this.
+                drop(built.send(handle));
+                if let Ok(runtime) = runtime {
+                    runtime.block_on(async { drop(stopped.await) });
+                }
+            })?;
+        let ended = || std::io::Error::other("the thread ended before it began");
         Ok(Background {
-            runtime: handle,
+            runtime: handle.recv().map_err(|_| ended())??,
             _stop: Some(stop),
         })
     }

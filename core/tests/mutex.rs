@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use leasehold_core::store::MemoryStore;
+use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
 use leasehold_core::{Coordinator, Env, Error, LostCause};
 
 const TTL: Duration = Duration::from_secs(3);
@@ -224,4 +224,61 @@ fn handles_guards_and_futures_can_move_between_threads() {
     future(|c| async move { drop(c.register("r").unwrap().get().await) });
     future(|c| async move { c.shutdown().await });
     send(|error: Error| error.is_busy());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_contended_mutex_leaves_nothing_of_its_ended_requests() {
+    let (env, [a, b]) = fleet().await;
+    let mut tasks = Vec::new();
+    for n in 0..20 {
+        let (env, mutexes) = (env.clone(), [&a, &b][n % 2].mutexes("m").unwrap());
+        tasks.push(env.clone().spawn(async move {
+            for _ in 0..10 {
+                let guard = mutexes.lock(1).await.unwrap();
+                env.sleep(Duration::from_millis(5)).await;
+                guard.release().await.unwrap();
+            }
+        }));
+    }
+    env.sleep(Duration::from_millis(200)).await;
+    let name = leasehold_core::Class::new("m")
+        .unwrap()
+        .resource(1)
+        .unwrap();
+    let record = a.inspect(&name).await.unwrap().unwrap().value;
+    assert!(record.entries.len() > 10);
+    assert_eq!(record.closed, []);
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_and_fences_beyond_all_bounds_do_no_harm() {
+    let (_env, [a, b]) = fleet().await;
+    a.saw(leasehold_core::Fence::new(u64::MAX));
+    let forever = a.mutexes("m").unwrap();
+    let forever = forever.wait(Duration::MAX).max_hold(Duration::MAX);
+    let guard = forever.lock(1).await.unwrap();
+    assert!(guard.fence() < leasehold_core::Fence::MAX);
+    guard.release().await.unwrap();
+    let guard = b.mutexes("m").unwrap().lock(1).await.unwrap();
+    let waiting = forever.clone();
+    let waiting = a.env().spawn(async move { waiting.lock(1).await.unwrap() });
+    b.env().sleep(Duration::from_secs(60)).await;
+    guard.release().await.unwrap();
+    assert!(waiting.await.unwrap().is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_is_the_cause_of_the_loss() {
+    let env = Env::simulated(1);
+    let store = std::sync::Arc::new(MemoryStore::new());
+    let store = FaultyStore::new(store, env.clone(), Faults::none());
+    let builder = Coordinator::builder(store.clone(), "test").env(env.clone());
+    let coord = builder.connect().await.unwrap();
+    let guard = coord.mutexes("m").unwrap().ttl(TTL).lock(1).await.unwrap();
+    env.sleep(Duration::from_secs(10)).await;
+    store.outage();
+    assert_eq!(guard.lost().await, LostCause::Unreachable);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::clock::micros;
 use super::held::{Grant, Held, Term};
 use super::inbox::Mailbox;
-use super::{Cleanup, Core, Inner};
+use super::{Cleanup, Core, Inner, membership};
 use crate::env::Moment;
 use crate::error::{Busy, Error, LostCause};
 use crate::fence::Fence;
@@ -160,7 +160,7 @@ impl Term {
 
 impl<'a> Attempt<'a> {
     fn new(core: &'a Core, ask: &'a Ask) -> Self {
-        let patience = ask.wait.unwrap_or_default() + core.request_timeout;
+        let patience = core.patience(ask);
         let rid = core.next_rid();
         Self {
             core,
@@ -211,9 +211,9 @@ impl<'a> Attempt<'a> {
         ))
     }
 
-    /// Until when a late copy of this acquire must be refused; 0 if none can be under way.
+    /// Until when a late copy of this acquire must be refused; 0 if none can be under way, since each was answered.
     fn close_until_us(&self) -> u64 {
-        if self.sent == 1 && self.answered == 1 {
+        if self.sent == self.answered {
             0
         } else {
             self.not_after_us + CLOSED_SLACK_US
@@ -226,10 +226,7 @@ impl<'a> Attempt<'a> {
             rid: self.rid,
             used: 0,
             close_until_us: self.close_until_us(),
-            give_up: self.core.env.now()
-                + self.ask.wait.unwrap_or_default()
-                + self.core.request_timeout
-                + self.ask.ttl,
+            give_up: self.core.env.now() + self.core.patience(self.ask) + self.ask.ttl,
         }
     }
 
@@ -376,8 +373,17 @@ pub(crate) async fn release(inner: &Inner, held: &Held) -> Result<(), Error> {
                     lost?;
                     // While its time was not over, only this release ends it, or someone who deletes it. After that
                     // it may have lasted to the end; who asks has held it until the call, so that is no loss.
-                    let lasted = answer.replies.now.lease_us < held.expires_us()
-                        && held.incarnation == core.incarnation();
+                    let in_time = answer.replies.now.lease_us < held.expires_us();
+                    if in_time && !first {
+                        // What is known of the store's incarnation may be a heartbeat old.
+                        let beat = membership::beat(core, &inner.store);
+                        let beat = core.env.timeout_at(deadline, beat).await;
+                        let beat = beat.unwrap_or_else(|_| {
+                            Err(StoreError::unknown("release", "no answer in time"))
+                        });
+                        beat.map_err(|error| Error::from_store(&held.name, error))?;
+                    }
+                    let lasted = in_time && held.incarnation == core.incarnation();
                     return match (lasted, first) {
                         (true, false) => Ok(()),
                         (true, true) => Err(held.lost_error(LostCause::Deleted).into()),

@@ -18,6 +18,9 @@ use crate::name::Namespace;
 use crate::protocol::{LONGEST_TTL_US, NodeId};
 use crate::store::{Connector, Session, StoreError, StoreHandle};
 
+/// No namespace's longest TTL is longer than a year: times in µs stay far below 2^53.
+const LONGEST_TTL_CAP: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// Settings of a client, before it connects. Made by [`Coordinator::builder`].
 #[derive(Debug)]
 #[must_use = "call `connect` to get a Coordinator"]
@@ -56,7 +59,7 @@ impl Builder {
         self
     }
 
-    /// The longest TTL that leases of this namespace may have (default 24 h). All its clients should agree.
+    /// The longest TTL that leases of this namespace may have (default 24 h, a year at most). All its clients should agree.
     pub fn longest_ttl(mut self, longest: Duration) -> Self {
         self.longest_ttl = longest;
         self
@@ -107,7 +110,7 @@ impl Builder {
             node,
             label: self.label.unwrap_or_else(default_label),
             address: address.clone(),
-            longest_ttl: self.longest_ttl,
+            longest_ttl: self.longest_ttl.min(LONGEST_TTL_CAP),
             request_timeout: self.request_timeout,
             clock: StoreClock::default(),
             inbox: Arc::new(Inbox::default()),
@@ -134,6 +137,7 @@ impl Builder {
             let behind = open.await.map_err(|_| {
                 StoreError::unknown("connect", "the background thread stopped while connecting")
             })??;
+            membership::beat(&core, &store).await?;
             Ok::<_, StoreError>((store, behind))
         };
         let refused = |error| Error::from_store("connect", error);
@@ -148,7 +152,6 @@ impl Builder {
             return Err(refused(StoreError::unknown("connect", text)));
         };
         drop(session);
-        membership::beat(&core, &store).await.map_err(refused)?;
 
         background.spawn(Arc::clone(&core.inbox).run(events));
         let renewer = background.spawn(renewer::run(Arc::clone(&core), behind.clone(), grants));

@@ -192,7 +192,7 @@ impl Coordinator {
 
     /// Stops: renews nothing more, ends what guards have dropped, leaves the members; guards that are still held are
     /// lost ([`LostCause::ShutDown`](crate::LostCause::ShutDown)). Returns once the background work is done, within two
-    /// request timeouts.
+    /// request timeouts; a second call meanwhile returns at once.
     ///
     /// # Cancel safety
     /// Cancel safe: the stop itself goes on.

@@ -13,6 +13,7 @@ use super::inbox::Inbox;
 use super::{Cleanup, Held};
 use crate::env::{Env, Moment};
 use crate::error::{Error, TtlError};
+use crate::fence::Fence;
 use crate::metrics;
 use crate::name::{Bucket, Namespace};
 use crate::protocol::{NodeId, Reply, Rid};
@@ -63,13 +64,23 @@ impl Core {
         self.seen.load(Ordering::Relaxed)
     }
 
+    /// Values beyond the largest fence are nobody's: taken in, they would leave no room for the next one.
     pub(crate) fn saw(&self, value: u64) {
+        if value >= Fence::MAX.get() {
+            tracing::warn!(value, "ignored a fence that no store could have given out");
+            return;
+        }
         self.seen.fetch_max(value, Ordering::Relaxed);
+    }
+
+    /// How long an acquire is cared for: its wait and one request.
+    pub(crate) fn patience(&self, ask: &super::Ask) -> Duration {
+        let wait = ask.wait.unwrap_or_default().min(LONGEST_WAIT);
+        wait + self.request_timeout
     }
 
     /// A `not_after` that lies `patience` ahead.
     pub(crate) fn not_after_us(&self, patience: Duration) -> u64 {
-        let patience = patience.min(LONGEST_WAIT);
         self.clock.estimate(&self.env).lease_us + micros(patience)
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct Held {
     expires_us: AtomicU64,
     renewal: AtomicU64,
     ended: AtomicBool,
+    /// The latest renewal was not answered.
+    unanswered: AtomicBool,
     lost: watch::Sender<Option<LostCause>>,
 }
 
@@ -75,6 +77,7 @@ impl Held {
             expires_us: AtomicU64::new(0),
             renewal: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            unanswered: AtomicBool::new(false),
             lost: watch::Sender::new(None),
         };
         held.extend(term);
@@ -92,6 +95,7 @@ impl Held {
             self.deadline
                 .fetch_max(deadline.as_nanos(), Ordering::AcqRel);
         }
+        self.unanswered.store(false, Ordering::Release);
         let expires_us = term.store_us + term.remaining_us;
         self.expires_us.fetch_max(expires_us, Ordering::AcqRel);
     }
@@ -106,6 +110,11 @@ impl Held {
 
     pub(crate) fn next_renewal(&self) -> u64 {
         self.renewal.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A renewal met no answer: if the lease ends before the next one does, that is why.
+    pub(crate) fn miss_answer(&self) {
+        self.unanswered.store(true, Ordering::Release);
     }
 
     /// The guard is gone: no renewal from now on.
@@ -143,6 +152,8 @@ impl Held {
         if self.cause().is_none() && now >= self.deadline() {
             self.lose(if now >= self.hold_until {
                 LostCause::MaxHold
+            } else if self.unanswered.load(Ordering::Acquire) {
+                LostCause::Unreachable
             } else {
                 LostCause::Expired
             });

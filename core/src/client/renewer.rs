@@ -149,6 +149,7 @@ async fn renew(
             metrics::renewed("unknown");
             tracing::debug!(%error, leases = batch.len(), "a renewal waits for the store");
             for held in batch.into_iter().filter(is_kept) {
+                held.miss_answer();
                 retry(&core, held, &mut again);
             }
         }

@@ -142,7 +142,7 @@ impl State {
             (entry.first, entry.end) = mint(&mut self.record.last, ask.want, ask.seen, self.now);
             entry.phase = Phase::Held;
             entry.granted_us = now;
-            entry.expires_us = now + ask.ttl_us;
+            entry.expires_us = now.saturating_add(ask.ttl_us);
         }
         self.record.entries.push(entry);
         self.answer(self.record.entries.len() - 1)
@@ -160,7 +160,7 @@ impl State {
         if ask.renewal > entry.renewal {
             entry.renewal = ask.renewal;
             entry.phase = Phase::Held;
-            entry.expires_us = now + entry.ttl_us;
+            entry.expires_us = now.saturating_add(entry.ttl_us);
         }
         Reply::Renewed {
             remaining_us: entry.expires_us.saturating_sub(now),
@@ -263,9 +263,14 @@ fn is_live(entry: &Entry, now: Now) -> bool {
 /// A block of fences: above every earlier one, and above all that this client has seen of the namespace, so that the
 /// order survives a store that lost its data or whose clock stepped back.
 fn mint(last: &mut u64, want: u64, seen: u64, now: Now) -> (u64, u64) {
-    let base = now.wall_us.max(seen + 1);
-    let first = base.max(*last + 1);
-    let end = first.max((first + want.saturating_sub(1)).min(now.wall_us + BLOCK_AHEAD_US));
+    // Saturating: a damaged number must not stop the store that meets it.
+    let base = now.wall_us.max(seen.saturating_add(1));
+    let first = base.max(last.saturating_add(1));
+    let end = first.max(
+        first
+            .saturating_add(want.saturating_sub(1))
+            .min(now.wall_us + BLOCK_AHEAD_US),
+    );
     *last = end;
     (first, end)
 }

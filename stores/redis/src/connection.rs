@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use leasehold_core::Moment;
 use leasehold_core::store::StoreError;
+use leasehold_core::{Env, Moment};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use tokio::task::JoinHandle;
 
@@ -124,7 +125,16 @@ impl Connection {
             session, address, ..
         } = &*self.shared;
         let heard = link.health.heard();
-        match session.env.timeout_at(deadline, sent).await {
+        let mut silence = Silence {
+            link,
+            env: &session.env,
+            heard,
+            began: session.env.now(),
+            over: false,
+        };
+        let answer = session.env.timeout_at(deadline, sent).await;
+        silence.over = true;
+        match answer {
             Ok(Ok(answer)) => {
                 link.health.hear();
                 Ok(answer)
@@ -152,5 +162,26 @@ impl Connection {
             link.health.lose();
         }
         refused(operation, &self.shared.address, error)
+    }
+}
+
+/// A caller that gave up on an answer after this long, with nothing else heard meanwhile, has found a dead connection.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Notices, when a request's future is dropped, that it met silence: a caller's own deadline may come before ours.
+struct Silence<'a> {
+    link: &'a Link,
+    env: &'a Env,
+    heard: u64,
+    began: Moment,
+    over: bool,
+}
+
+impl Drop for Silence<'_> {
+    fn drop(&mut self) {
+        let waited = self.env.now().since(self.began) >= PATIENCE;
+        if !self.over && waited && self.link.health.heard() == self.heard {
+            self.link.health.lose();
+        }
     }
 }
