@@ -1,5 +1,6 @@
 //! A lease that this client holds, as its guard and the renewer see it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,17 +19,7 @@ use crate::protocol::Rid;
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) env: Env,
-    pub(crate) name: ResourceName,
-    pub(crate) rid: Rid,
-    pub(crate) fence: Fence,
-    pub(crate) ttl: Duration,
-    /// Until when the acquire is to be remembered as ended; 0 if no copy of it can be under way.
-    pub(crate) close_until_us: u64,
-    /// No renewal reaches beyond this.
-    pub(crate) hold_until: Moment,
-    pub(crate) incarnation: String,
-    /// Whether the store gave only a claim window so far.
-    pub(crate) unclaimed: bool,
+    grant: Grant,
     deadline: AtomicU64,
     /// The lease's end in the store's time, for a release that was sent twice.
     expires_us: AtomicU64,
@@ -49,30 +40,35 @@ pub(crate) struct Term {
     pub(crate) remaining_us: u64,
 }
 
-/// What the renewer needs to know of a held lease that never changes.
+/// What never changes of a held lease.
+#[derive(Debug)]
 pub(crate) struct Grant {
     pub(crate) name: ResourceName,
     pub(crate) rid: Rid,
     pub(crate) fence: Fence,
     pub(crate) ttl: Duration,
+    /// Until when the acquire is to be remembered as ended; 0 if no copy of it can be under way.
     pub(crate) close_until_us: u64,
+    /// No renewal reaches beyond this.
     pub(crate) hold_until: Moment,
     pub(crate) incarnation: String,
+    /// Whether the store gave only a claim window so far.
     pub(crate) unclaimed: bool,
+}
+
+impl Deref for Held {
+    type Target = Grant;
+
+    fn deref(&self) -> &Grant {
+        &self.grant
+    }
 }
 
 impl Held {
     pub(crate) fn new(env: Env, grant: Grant, term: &Term) -> Arc<Self> {
         let held = Self {
             env,
-            name: grant.name,
-            rid: grant.rid,
-            fence: grant.fence,
-            ttl: grant.ttl,
-            close_until_us: grant.close_until_us,
-            hold_until: grant.hold_until,
-            incarnation: grant.incarnation,
-            unclaimed: grant.unclaimed,
+            grant,
             deadline: AtomicU64::new(0),
             expires_us: AtomicU64::new(0),
             renewal: AtomicU64::new(0),
