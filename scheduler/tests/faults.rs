@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
-use leasehold_core::{Class, Coordinator, Env, Fence, Moment, Put, RegisterHandle};
+use leasehold_core::{Class, Coordinator, Env, Expect, Fence, Moment, Put, RegisterHandle};
 use leasehold_scheduler::{BoxError, Builder, Job, JobContext, Outcome, TickRecord, history};
 use support::{Node, Rows, counting};
 
@@ -196,6 +196,13 @@ fn assert_every_tick_accounted_for(records: &[TickRecord], bodies: &[Body]) {
             let other = ends.insert(tick, record);
             assert_eq!(other, None, "ended twice: {record:?}");
         }
+    }
+    for late in records.iter().filter(|record| record.late) {
+        // What a run became after it had been given up, beside the record that says so; nothing else is noted twice.
+        let given_up = ends
+            .get(&late.end)
+            .map(|record| (record.outcome, record.fence));
+        assert_eq!(given_up, Some((Outcome::LostLease, late.fence)), "{late:?}");
     }
     let ticks: Vec<_> = ends.keys().copied().collect();
     let gaps: Vec<_> = ticks
@@ -502,6 +509,48 @@ fn a_body_that_does_not_end_is_stopped_before_its_lease_passes_on() {
         assert!(stopped.is_some_and(|stopped| stopped <= next), "{bodies:?}");
         world.crash(&first);
         world.crash(&second);
+    });
+}
+
+#[test]
+fn a_claim_that_lost_to_another_write_starts_nothing() {
+    replay(0..20, async |seed| {
+        let world = World::new(seed).await;
+        let bodies = Bodies::default();
+        let jobs = |b: Builder| {
+            let job = world.job("job", &bodies, seconds(3600));
+            b.run_ttl(seconds(1)).grace(seconds(30)).jobs([job])
+        };
+        let node = world.start(jobs).await;
+        world.faulty.set_faults(Faults {
+            delay_before: Duration::from_millis(100),
+            ..Faults::none()
+        });
+        // Another node's writes, which leave the ledger as it is: the node's own entry, too, whose lease has ended.
+        let touching = {
+            let (ledger, env) = (world.ledger("job"), world.env.clone());
+            world.env.spawn(async move {
+                loop {
+                    if let Some(found) = ledger.get().await.unwrap() {
+                        let same = Put::new(found.value).expect(Expect::Version(found.version));
+                        ledger.put(&same).await.unwrap();
+                    }
+                    env.sleep(Duration::from_millis(150)).await;
+                }
+            })
+        };
+        for _ in 0..10 {
+            world.env.sleep(world.up_to(seconds(2))).await;
+            world.faulty.cut(node.coord.node());
+            world.env.sleep(Duration::from_millis(1500)).await;
+            world.faulty.heal(node.coord.node());
+        }
+        world.env.sleep(seconds(3)).await;
+        touching.abort();
+        let bodies = bodies.all();
+        assert!(bodies.len() > 2, "{}", bodies.len());
+        assert_no_tick_started_twice(&bodies);
+        world.crash(&node);
     });
 }
 
