@@ -10,6 +10,8 @@ mod metrics;
 pub mod name;
 pub mod protocol;
 mod register;
+#[cfg(feature = "test-util")]
+mod replay;
 pub mod store;
 
 pub use client::{Builder, Coordinator};
@@ -20,3 +22,5 @@ pub use lock::{Election, Leader, Leadership, Lease, MutexGuard, Mutexes};
 pub use name::{Class, NameError, Namespace, ResourceName};
 pub use protocol::{Expect, NodeId, Register, RegisterReply};
 pub use register::{Put, RegisterHandle};
+#[cfg(feature = "test-util")]
+pub use replay::replay;

@@ -5,7 +5,6 @@
 #![allow(clippy::future_not_send, reason = "a simulation runs on one thread")]
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use leasehold_core::protocol::{Entry, Record};
 use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
 use leasehold_core::{
     Class, Coordinator, Env, Error, Moment, MutexGuard, Mutexes, Put, RegisterReply, ResourceName,
+    replay,
 };
 
 const CLASS: &str = "m";
@@ -25,30 +25,6 @@ const GRAIN: Duration = Duration::from_millis(5);
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
-}
-
-fn replay(seeds: Range<u64>, case: impl AsyncFn(u64)) {
-    struct Shown(u64);
-    impl Drop for Shown {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                eprintln!(
-                    "failed with seed {0}; LEASEHOLD_SEED={0} replays it",
-                    self.0
-                );
-            }
-        }
-    }
-    let given = std::env::var("LEASEHOLD_SEED").map(|seed| seed.parse().unwrap());
-    let seeds = given.map_or(seeds, |seed: u64| seed..seed + 1);
-    for seed in seeds {
-        let _shown = Shown(seed);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build();
-        runtime.unwrap().block_on(case(seed));
-    }
 }
 
 /// A faulty store, and the store behind it, which answers always.

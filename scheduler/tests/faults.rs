@@ -7,12 +7,11 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
-use leasehold_core::{Class, Coordinator, Env, Expect, Fence, Moment, Put, RegisterHandle};
+use leasehold_core::{Class, Coordinator, Env, Expect, Fence, Moment, Put, RegisterHandle, replay};
 use leasehold_scheduler::{BoxError, Builder, Job, JobContext, Outcome, TickRecord, history};
 use support::{Node, Rows, counting};
 
@@ -22,30 +21,6 @@ const EVERY_SECOND: &str = "* * * * * *";
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
-}
-
-fn replay(seeds: Range<u64>, case: impl AsyncFn(u64)) {
-    struct Shown(u64);
-    impl Drop for Shown {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                eprintln!(
-                    "failed with seed {0}; LEASEHOLD_SEED={0} replays it",
-                    self.0
-                );
-            }
-        }
-    }
-    let given = std::env::var("LEASEHOLD_SEED").map(|seed| seed.parse().unwrap());
-    let seeds = given.map_or(seeds, |seed: u64| seed..seed + 1);
-    for seed in seeds {
-        let _shown = Shown(seed);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build();
-        runtime.unwrap().block_on(case(seed));
-    }
 }
 
 /// A body, from its start to its end, whatever ended it.
