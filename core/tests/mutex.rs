@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
@@ -281,4 +282,84 @@ async fn a_store_that_is_away_is_the_cause_of_the_loss() {
     env.sleep(Duration::from_secs(10)).await;
     store.outage();
     assert_eq!(guard.lost().await, LostCause::Unreachable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_warning_comes_before_the_loss_and_only_in_danger() {
+    let env = Env::simulated(1);
+    let store = std::sync::Arc::new(MemoryStore::new());
+    let store = FaultyStore::new(store, env.clone(), Faults::none());
+    let builder = Coordinator::builder(store.clone(), "test").env(env.clone());
+    let coord = builder.connect().await.unwrap();
+    let guard = coord.mutexes("m").unwrap().ttl(TTL).lock(1).await.unwrap();
+    let token = guard.token();
+    // Renewals keep more than half of it.
+    let early = guard.running_out(TTL / 2);
+    assert!(env.timeout(Duration::from_secs(600), early).await.is_err());
+    store.outage();
+    guard.running_out(TTL / 2).await;
+    assert!(guard.is_held() && !token.is_cancelled());
+    let warned = env.now();
+    token.cancelled().await;
+    assert!(!guard.is_held());
+    // Until the margin of 30 ms that its end is dated early.
+    let between = env.now().since(warned);
+    assert!(
+        between + Duration::from_millis(10) > TTL / 2 && between <= TTL / 2,
+        "{between:?}"
+    );
+}
+
+/// Keeps the text of warnings.
+#[derive(Clone, Default)]
+struct Warnings(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+        tracing::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = String::new();
+        let mut visit = |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            write!(text, "{field}={value:?} ").unwrap();
+        };
+        event.record(&mut visit as &mut dyn tracing::field::Visit);
+        self.0.lock().unwrap().push(text);
+    }
+    fn enter(&self, _: &tracing::Id) {}
+    fn exit(&self, _: &tracing::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_hold_is_warned_of_once_with_the_line_that_locked() {
+    let warnings = Warnings::default();
+    let _default = tracing::subscriber::set_default(warnings.clone());
+    let (env, [a]) = fleet().await;
+    let class = a
+        .mutexes("m")
+        .unwrap()
+        .warn_if_held_over(Duration::from_secs(5));
+    let short = class.lock(1).await.unwrap();
+    env.sleep(Duration::from_secs(4)).await;
+    short.release().await.unwrap();
+    assert_eq!(*warnings.0.lock().unwrap(), [""; 0]);
+    let line = line!() + 1;
+    let long = class.lock(2).await.unwrap();
+    // While it is held, not only at its end.
+    env.sleep(Duration::from_secs(6)).await;
+    let seen = warnings.0.lock().unwrap().clone();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    let place = format!("mutex.rs:{line}:");
+    assert!(
+        seen[0].contains("name=m/2") && seen[0].contains(&place),
+        "{seen:?}"
+    );
+    env.sleep(Duration::from_secs(60)).await;
+    long.release().await.unwrap();
+    assert_eq!(warnings.0.lock().unwrap().len(), 1);
 }

@@ -141,7 +141,7 @@ async fn body(
         tokio::select! {
             biased;
             () = shared.force.cancelled() => {}
-            () = nearly_lost(shared, guard) => {}
+            () = guard.running_out(shared.run_ttl / 5) => {}
         }
         cancelled.cancel();
         // A lease in danger that recovers lets its run go on, cancelled as it is, until the drain ends it.
@@ -198,22 +198,6 @@ fn too_late(shared: &Shared, running: &Running, guard: &MutexGuard) -> Option<(O
 pub(crate) fn lateness(shared: &Shared, tick: i64) -> Duration {
     let due_us = u64::try_from(tick).unwrap_or(0).saturating_mul(1_000_000);
     Duration::from_micros(shared.coord.store_now().wall_us.saturating_sub(due_us))
-}
-
-/// Resolves when less than a fifth of the lease's time is left: renewals have been failing for a while.
-async fn nearly_lost(shared: &Shared, guard: &MutexGuard) {
-    let threshold = shared.run_ttl / 5;
-    loop {
-        let left = guard.remaining();
-        if left <= threshold {
-            return;
-        }
-        shared
-            .coord
-            .env()
-            .sleep(left.saturating_sub(threshold))
-            .await;
-    }
 }
 
 /// A body that is stopped, at its next await, when nobody waits for it any more.

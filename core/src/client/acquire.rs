@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::clock::micros;
 use super::held::{Grant, Held, Term};
 use super::inbox::Mailbox;
-use super::{Cleanup, Core, Inner, membership};
+use super::{Cleanup, Core, Inner, Overdue, membership};
 use crate::env::Moment;
 use crate::error::{Busy, Error, LostCause};
 use crate::fence::Fence;
@@ -28,6 +28,7 @@ pub(crate) struct Ask {
     pub(crate) wait: Option<Duration>,
     pub(crate) max_hold: Option<Duration>,
     pub(crate) label: String,
+    pub(crate) overdue: Overdue,
 }
 
 /// One acquire's request: dropped before it is settled, it leaves what it may have left to the cleaner.
@@ -245,6 +246,8 @@ impl<'a> Attempt<'a> {
             hold_until,
             incarnation: self.core.incarnation(),
             unclaimed: !claimed,
+            since: term.sent,
+            overdue: self.ask.overdue,
         };
         let held = Held::new(self.core.env.clone(), grant, term);
         // The renewer is gone only after a shutdown; then the lease simply ends with its TTL, loudly.

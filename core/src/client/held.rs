@@ -1,6 +1,7 @@
 //! A lease that this client holds, as its guard and the renewer see it.
 
 use std::ops::Deref;
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(crate) struct Held {
     expires_us: AtomicU64,
     renewal: AtomicU64,
     ended: AtomicBool,
+    warned: AtomicBool,
     /// The latest renewal was not answered.
     unanswered: AtomicBool,
     lost: watch::Sender<Option<LostCause>>,
@@ -54,6 +56,16 @@ pub(crate) struct Grant {
     pub(crate) incarnation: String,
     /// Whether the store gave only a claim window so far.
     pub(crate) unclaimed: bool,
+    /// When it was granted.
+    pub(crate) since: Moment,
+    pub(crate) overdue: Overdue,
+}
+
+/// When a holder is to be warned of, and where in the program it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Overdue {
+    pub(crate) after: Option<Duration>,
+    pub(crate) caller: &'static Location<'static>,
 }
 
 impl Deref for Held {
@@ -73,6 +85,7 @@ impl Held {
             expires_us: AtomicU64::new(0),
             renewal: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            warned: AtomicBool::new(false),
             unanswered: AtomicBool::new(false),
             lost: watch::Sender::new(None),
         };
@@ -115,11 +128,32 @@ impl Held {
 
     /// The guard is gone: no renewal from now on.
     pub(crate) fn end(&self) {
+        self.warn_if_overdue();
         self.ended.store(true, Ordering::Release);
     }
 
     pub(crate) fn is_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    /// Names, once, the line of the program that has held it for longer than its class says is right.
+    pub(crate) fn warn_if_overdue(&self) {
+        let held_for = self.env.now().since(self.since);
+        let Some(limit) = self.overdue.after.filter(|limit| held_for >= *limit) else {
+            return;
+        };
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            let caller = self.overdue.caller;
+            tracing::warn!(name = %self.name, %caller, ?held_for, ?limit, "a lease is held for long");
+        }
+    }
+
+    /// When the renewer is to look whether it is overdue.
+    pub(crate) fn overdue_at(&self) -> Moment {
+        match self.overdue.after {
+            Some(limit) if !self.warned.load(Ordering::Relaxed) => self.since + limit,
+            _ => Moment::NEVER,
+        }
     }
 
     /// Says "lost", once; the first cause stays.

@@ -18,7 +18,7 @@ pub(crate) use clock::micros;
 pub use coordinator::Coordinator;
 pub(crate) use coordinator::{Inner, inspect};
 pub(crate) use core::Core;
-pub(crate) use held::Held;
+pub(crate) use held::{Held, Overdue};
 
 use std::time::Duration;
 

@@ -64,9 +64,10 @@ pub(super) async fn run(
     }
 }
 
-/// A third of the TTL from now, and never later than the end of `max_hold`.
+/// A third of the TTL from now, and never later than the end of `max_hold` or the time to warn of a long hold.
 fn next_renewal(core: &Core, held: &Held) -> Moment {
-    (core.env.now() + core.env.jittered(held.ttl / 3)).min(held.hold_until)
+    let renewal = core.env.now() + core.env.jittered(held.ttl / 3);
+    renewal.min(held.hold_until).min(held.overdue_at())
 }
 
 /// A lost lease may still stand in the store (a late claim even in the queue): the next holder need not wait for it.
@@ -86,6 +87,7 @@ fn take_due(core: &Core, due: &mut Due) -> Vec<Vec<Arc<Held>>> {
         if held.is_ended() {
             continue;
         }
+        held.warn_if_overdue();
         if held.check().is_err() {
             end(core, &held);
         } else {

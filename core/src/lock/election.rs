@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Lease;
-use crate::client::{Ask, Inner, acquire, inspect};
+use crate::client::{Ask, Inner, Overdue, acquire, inspect};
 use crate::error::Error;
 use crate::fence::Fence;
 use crate::name::ResourceName;
@@ -108,6 +109,11 @@ impl Election {
             wait,
             max_hold: None,
             label: self.label.clone(),
+            // To lead for long is what it is for.
+            overdue: Overdue {
+                after: None,
+                caller: Location::caller(),
+            },
         };
         let held = acquire(&self.inner, ask).await?;
         Ok(Leadership(Lease::new(Arc::clone(&self.inner), held)))

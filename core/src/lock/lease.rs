@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::client::{Cleanup, Held, Inner, release};
 use crate::error::{Error, Lost, LostCause};
 use crate::fence::Fence;
@@ -61,6 +63,37 @@ impl Lease {
     /// Cancel safe.
     pub async fn lost(&self) -> LostCause {
         self.held.lost().await
+    }
+
+    /// Resolves once less than `left` of it remains: an early warning, since renewals come at a third of the TTL and so
+    /// have been failing for a while (a lease that is not disturbed keeps more than half of its TTL). Resolves when it is
+    /// lost, too.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn running_out(&self, left: Duration) {
+        loop {
+            let spare = self.remaining().saturating_sub(left);
+            if spare.is_zero() {
+                return;
+            }
+            self.held.env.sleep(spare).await;
+        }
+    }
+
+    /// A token that is cancelled when the lease is lost, for code that takes one. After a release it is cancelled when
+    /// the lease would have ended.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn token(&self) -> CancellationToken {
+        let (token, held) = (CancellationToken::new(), Arc::clone(&self.held));
+        let guard = token.clone().drop_guard();
+        self.held.env.spawn(async move {
+            held.lost().await;
+            drop(guard);
+        });
+        token
     }
 
     /// Runs `future` until it ends or the lease is lost, whichever comes first; a lost lease drops it.

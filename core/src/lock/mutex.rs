@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Lease;
-use crate::client::{Ask, Inner, acquire};
+use crate::client::{Ask, Inner, Overdue, acquire};
 use crate::error::Error;
 use crate::name::Class;
 
@@ -38,6 +39,7 @@ pub struct Mutexes {
     wait: Duration,
     max_hold: Duration,
     label: Option<String>,
+    warn_after: Option<Duration>,
 }
 
 impl Mutexes {
@@ -49,6 +51,7 @@ impl Mutexes {
             wait: WAIT,
             max_hold: MAX_HOLD,
             label: None,
+            warn_after: None,
         }
     }
 
@@ -70,6 +73,12 @@ impl Mutexes {
         self
     }
 
+    /// Logs a warning that names the line which locked, once a lease was held for this long (default: never).
+    pub fn warn_if_held_over(mut self, limit: Duration) -> Self {
+        self.warn_after = Some(limit);
+        self
+    }
+
     /// A note for people beside this client's label.
     pub fn label(mut self, note: &str) -> Self {
         self.label = Some(format!("{} {note}", self.inner.core.label));
@@ -83,8 +92,12 @@ impl Mutexes {
     ///
     /// # Cancel safety
     /// Cancel safe: dropped at any await, nothing stays held and nothing queued.
-    pub async fn lock(&self, id: impl fmt::Display) -> Result<MutexGuard, Error> {
-        self.acquire(&id, Some(self.wait)).await
+    #[track_caller]
+    pub fn lock<I: fmt::Display>(
+        &self,
+        id: I,
+    ) -> impl Future<Output = Result<MutexGuard, Error>> + Send + use<I> {
+        self.acquire(&id, Some(self.wait))
     }
 
     /// Locks, waiting at most `wait`.
@@ -94,12 +107,13 @@ impl Mutexes {
     ///
     /// # Cancel safety
     /// As [`lock`](Self::lock).
-    pub async fn lock_timeout(
+    #[track_caller]
+    pub fn lock_timeout<I: fmt::Display>(
         &self,
-        id: impl fmt::Display,
+        id: I,
         wait: Duration,
-    ) -> Result<MutexGuard, Error> {
-        self.acquire(&id, Some(wait)).await
+    ) -> impl Future<Output = Result<MutexGuard, Error>> + Send + use<I> {
+        self.acquire(&id, Some(wait))
     }
 
     /// Locks if it is free.
@@ -109,8 +123,12 @@ impl Mutexes {
     ///
     /// # Cancel safety
     /// As [`lock`](Self::lock).
-    pub async fn try_lock(&self, id: impl fmt::Display) -> Result<MutexGuard, Error> {
-        self.acquire(&id, None).await
+    #[track_caller]
+    pub fn try_lock<I: fmt::Display>(
+        &self,
+        id: I,
+    ) -> impl Future<Output = Result<MutexGuard, Error>> + Send + use<I> {
+        self.acquire(&id, None)
     }
 
     /// Locks, runs `body` until it ends or the lease is lost, and releases.
@@ -133,6 +151,7 @@ impl Mutexes {
         }
     }
 
+    #[track_caller]
     fn acquire(
         &self,
         id: &dyn fmt::Display,
@@ -142,6 +161,10 @@ impl Mutexes {
         let label = self.label.clone();
         let inner = Arc::clone(&self.inner);
         let (ttl, max_hold) = (self.ttl, self.max_hold);
+        let overdue = Overdue {
+            after: self.warn_after,
+            caller: Location::caller(),
+        };
         async move {
             let ask = Ask {
                 name: name?,
@@ -149,6 +172,7 @@ impl Mutexes {
                 wait,
                 max_hold: Some(max_hold),
                 label: label.unwrap_or_else(|| inner.core.label.clone()),
+                overdue,
             };
             let held = acquire(&inner, ask).await?;
             Ok(MutexGuard(Lease::new(inner, held)))
