@@ -35,6 +35,7 @@ pub(crate) fn ensure() -> Result<()> {
         .filter(|tool| find(tool.program).is_none())
         .collect();
     if missing.is_empty() {
+        ensure_new_enough()?;
         eprintln!("    found {}", TOOLS.map(|tool| tool.program).join(" and "));
         return Ok(());
     }
@@ -68,7 +69,23 @@ pub(crate) fn ensure() -> Result<()> {
             tool.debian_packages
         );
     }
-    Ok(())
+    ensure_new_enough()
+}
+
+/// The store refuses older servers, so the tests would fail one by one.
+fn ensure_new_enough() -> Result<()> {
+    let text = capture(Command::new("redis-server").arg("--version"))?;
+    let version = text
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("v="));
+    let major = version.and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+    match major {
+        Some(0..7) => bail!(
+            "redis-server is {}: the tests need 7.0 or newer; install one, and put it first on the PATH",
+            version.unwrap_or_default()
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn apt_get(args: &[&str]) -> Result<()> {

@@ -253,7 +253,7 @@ impl State {
 
 fn free_of(entries: &[Entry]) -> u32 {
     let taken = entries.iter().filter(|e| e.holds()).map(|e| e.weight);
-    CAPACITY.saturating_sub(taken.sum())
+    CAPACITY.saturating_sub(taken.fold(0, u32::saturating_add))
 }
 
 fn is_live(entry: &Entry, now: Now) -> bool {

@@ -111,11 +111,11 @@ pub fn write(
     if !expected {
         return (RegisterReply::Conflict(live), None);
     }
-    let version = now.wall_us.max(last + 1);
+    let version = now.wall_us.max(last.saturating_add(1));
     let register = Register {
         version,
         fence: write.fence.map_or(highest, Fence::get),
-        expires_us: now.wall_us + write.ttl_us,
+        expires_us: now.wall_us.saturating_add(write.ttl_us),
         value: write.value.clone(),
     };
     (RegisterReply::Written { version }, Some(register))

@@ -233,7 +233,10 @@ fn without_password(url: &Url) -> String {
     let port = url
         .port()
         .map_or_else(String::new, |port| format!(":{port}"));
+    // Anything but a number may be what is left of a password with a slash in it.
     let database = url.path().trim_end_matches('/');
+    let is_number = database.chars().skip(1).all(|c| c.is_ascii_digit());
+    let database = if is_number { database } else { "" };
     let (scheme, host) = (url.scheme(), url.host_str().unwrap_or_default());
     format!("{scheme}://{login}{host}{port}{database}")
 }

@@ -78,7 +78,7 @@ pub(crate) fn refused(operation: &'static str, address: &str, error: &RedisError
         }
         // Nothing was done, and a later attempt can succeed: only the same request again tells.
         "READONLY" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY"
-        | "NOREPLICAS" => (Unknown, format!("not now ({code})")),
+        | "NOREPLICAS" | "MISCONF" => (Unknown, format!("not now ({code})")),
         _ => (Refused, format!("the server said {}", printable(code))),
     };
     StoreError::new(kind, operation, format!("{address}: {text}"))

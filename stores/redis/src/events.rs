@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use leasehold_core::name::Bucket;
 use leasehold_core::protocol::{NodeId, Rid};
-use leasehold_core::store::{Events, StoreError};
+use leasehold_core::store::{Events, StoreError, StoreErrorKind};
 use redis::{Cmd, PushInfo, PushKind, Value};
 
 use crate::connection::Connection;
@@ -39,14 +39,22 @@ impl Events for Connection {
         const OPERATION: &str = "listen";
         let deadline = self.deadline();
         // First, so that a connection that is being made now listens too.
-        self.shared.want(bucket);
+        let is_new = self.shared.want(bucket);
         let link = self.shared.link(OPERATION, deadline).await?;
         if link.listens(bucket) {
             return Ok(());
         }
         let channel = self.shared.keys.channel(bucket, self.shared.session.node);
         let cmd = subscribe(&channel);
-        let answer = self.command(OPERATION, &link, &cmd, deadline).await?;
+        let answer = self.command(OPERATION, &link, &cmd, deadline).await;
+        if let Err(error) = &answer
+            && error.kind() == StoreErrorKind::Refused
+            && is_new
+        {
+            // Asked again at each reconnect, what is refused here would keep the store from ever coming back.
+            self.shared.want_no_more(bucket);
+        }
+        let answer = answer?;
         if !is_acknowledgement(&answer) {
             let text = format!("{}: not acknowledged", self.shared.address);
             return Err(StoreError::unknown(OPERATION, text));

@@ -83,9 +83,14 @@ impl Shared {
         })
     }
 
-    /// Pushes of this bucket are wanted from now on, over every reconnect.
-    pub(crate) fn want(&self, bucket: Bucket) {
-        self.wanted().insert(bucket);
+    /// Pushes of this bucket are wanted from now on, over every reconnect. Whether they were not before.
+    pub(crate) fn want(&self, bucket: Bucket) -> bool {
+        self.wanted().insert(bucket)
+    }
+
+    /// They are not: the server refused.
+    pub(crate) fn want_no_more(&self, bucket: Bucket) {
+        self.wanted().remove(&bucket);
     }
 
     fn wanted(&self) -> std::sync::MutexGuard<'_, BTreeSet<Bucket>> {
@@ -150,7 +155,12 @@ impl Shared {
         let answers: &[Value] = answers.as_deref().unwrap_or_default();
         // A subscription that was refused would be a connection on which nobody is woken.
         if answers.len() != buckets.len() || !answers.iter().all(is_acknowledgement) {
-            let text = format!("{}: subscribing again failed", self.address);
+            let refusal = answers.iter().find_map(|answer| match answer {
+                Value::ServerError(error) => Some(format!(" ({})", error.code())),
+                _ => None,
+            });
+            let refusal = refusal.unwrap_or_default();
+            let text = format!("{}: subscribing again failed{refusal}", self.address);
             return Err(StoreError::unknown("connect", text));
         }
         for bucket in buckets {

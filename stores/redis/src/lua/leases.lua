@@ -264,6 +264,7 @@ for _, key in ipairs(KEYS) do
   records[key], stored[key] = nil, nil
 end
 for _, rid in ipairs(granted) do
-  redis.call('SPUBLISH', prefix .. string.sub(rid, 1, $NODE_CHARS), rid)
+  -- A hint: a user who may not publish still releases, and the waiter looks by itself.
+  redis.pcall('SPUBLISH', prefix .. string.sub(rid, 1, $NODE_CHARS), rid)
 end
 return replies
