@@ -26,6 +26,24 @@ impl Query for BeatOf {
     async fn run(&self, tx: &mut Transaction<'_>) -> Result<Membership, Failure> {
         let Self(beat) = self;
         let (now, namespace) = (tx.now, tx.scope.namespace.as_str());
+        // Read first: where a newer node is a member, this one does not become one.
+        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
+            "SELECT node, beat FROM leasehold_member WHERE ns = ? AND epoch = ? AND until_us > ? AND node <> ?",
+        )
+        .bind(namespace)
+        .bind(integer(now.epoch))
+        .bind(integer(now.lease_us))
+        .bind(beat.node.to_string())
+        .fetch_all(&mut *tx.sql)
+        .await?;
+        let others = rows.iter().map(|(node, beat)| decode(node, beat));
+        let mut members = others.collect::<Result<Vec<_>, TooNew>>()?;
+        members.push(Member {
+            node: beat.node,
+            label: beat.label.clone(),
+            meta: beat.meta.clone(),
+        });
+        members.sort_by_key(|member| member.node);
         sqlx::query(
             "INSERT OR REPLACE INTO leasehold_member (ns, node, epoch, until_us, beat) VALUES (?, ?, ?, ?, ?)",
         )
@@ -36,17 +54,6 @@ impl Query for BeatOf {
         .bind(encode(beat))
         .execute(&mut *tx.sql)
         .await?;
-        // The text of node ids has their order.
-        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
-            "SELECT node, beat FROM leasehold_member WHERE ns = ? AND epoch = ? AND until_us > ? ORDER BY node",
-        )
-        .bind(namespace)
-        .bind(integer(now.epoch))
-        .bind(integer(now.lease_us))
-        .fetch_all(&mut *tx.sql)
-        .await?;
-        let members = rows.iter().map(|(node, beat)| decode(node, beat));
-        let members = members.collect::<Result<_, TooNew>>()?;
         let incarnation = tx.incarnation().await?;
         Ok(Membership {
             incarnation,

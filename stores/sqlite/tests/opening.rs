@@ -5,7 +5,7 @@ mod common;
 use common::{LONG, context, fresh, name, raw, refused, sql, try_open, wait_until};
 use leasehold_core::ResourceName;
 use leasehold_core::protocol::Op;
-use leasehold_core::store::{Connector as _, LeaseCall, StoreErrorKind};
+use leasehold_core::store::{Beat, Connector as _, LeaseCall, StoreErrorKind};
 use leasehold_sqlite::SqliteStore;
 
 #[tokio::test]
@@ -143,4 +143,33 @@ async fn odd_paths_are_plain_files() {
     }
     let relative = SqliteStore::new(":memory:").address();
     assert!(relative.starts_with("sqlite:/"), "{relative}");
+}
+
+#[tokio::test]
+async fn where_a_newer_node_is_a_member_this_one_does_not_become_one() {
+    let (_folder, path) = fresh();
+    let cx = context(SqliteStore::new(&path));
+    let (one, two) = (cx.session().await, cx.session().await);
+    let beat = |node| Beat {
+        node,
+        label: String::new(),
+        meta: std::collections::BTreeMap::new(),
+        ttl_us: 60_000_000,
+    };
+    one.handle
+        .members
+        .beat(&beat(one.node))
+        .await
+        .expect("alone");
+    let mut raw = raw(&path).await;
+    let bump = "UPDATE leasehold_member SET beat = CAST(x'32' || substr(beat, 2) AS BLOB)";
+    assert_eq!(sql(&mut raw, bump).await, 1);
+    let refused = two.handle.members.beat(&beat(two.node)).await;
+    let error = refused.expect_err("the other is newer");
+    assert_eq!(error.kind(), StoreErrorKind::TooNew);
+    let members: i64 = sqlx::query_scalar("SELECT count(*) FROM leasehold_member")
+        .fetch_one(&mut raw)
+        .await
+        .expect("a count");
+    assert_eq!(members, 1);
 }
