@@ -33,7 +33,7 @@ pub enum Error {
         /// What is wrong with it.
         error: ParseError,
     },
-    /// The TTL of runs or of leadership cannot be used.
+    /// The grace time is too short to claim anything in.
     #[error("the grace time of {grace:?} cannot be used: choose at least 1 s")]
     Grace {
         /// What was asked for.
