@@ -12,7 +12,9 @@ use crate::error::{Busy, Error, LostCause};
 use crate::fence::Fence;
 use crate::metrics;
 use crate::name::ResourceName;
-use crate::protocol::{Acquire, CLOSED_SLACK_US, Entry, Op, Release, Reply, Rid, Was};
+use crate::protocol::{
+    Acquire, CLOSED_SLACK_US, Capacity, Entry, Op, Release, Reply, Rid, Was, Weight,
+};
 use crate::store::{LeaseCall, StoreError, StoreErrorKind};
 
 /// How long between two attempts when the store does not answer.
@@ -179,7 +181,8 @@ impl<'a> Attempt<'a> {
         let op = Op::Acquire(Acquire {
             rid: self.rid,
             not_after_us: self.not_after_us,
-            weight: 1,
+            weight: Weight::All,
+            capacity: Capacity::ONE,
             ttl_us: micros(self.ask.ttl),
             wait,
             want: 1,

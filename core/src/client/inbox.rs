@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::protocol::Rid;
+use crate::protocol::{Handed, Rid};
 use crate::store::Event;
 
 /// Who waits for a push.
@@ -31,11 +31,12 @@ impl Inbox {
     fn deliver(&self, event: &Event) {
         let waiters = self.waiters();
         match event {
-            Event::Granted(rid) => {
+            Event::Granted(Handed { rid, .. }) | Event::Look(rid) => {
                 if let Some(notify) = waiters.get(rid) {
                     notify.notify_one();
                 }
             }
+            Event::Contended(_) | Event::Revoked(_) => {}
             Event::Recheck => waiters.values().for_each(|notify| notify.notify_one()),
         }
     }

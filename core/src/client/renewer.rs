@@ -132,7 +132,7 @@ async fn renew(
             let replies = batch.into_iter().zip(answer.replies.value);
             for (held, reply) in replies.filter(|(held, _)| is_kept(held)) {
                 match reply {
-                    Reply::Renewed { remaining_us } => {
+                    Reply::Renewed { remaining_us, .. } => {
                         metrics::renewed("renewed");
                         held.extend(&Term {
                             sent: answer.sent,

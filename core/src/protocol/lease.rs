@@ -1,45 +1,56 @@
 //! The lease: acquire or enqueue, renew, release, expiry and hand-over.
 
 use super::record::Closed;
+use super::weight::{Taken, is_too_heavy};
 use super::{
-    Acquire, BLOCK_AHEAD_US, CLAIM_WINDOW_US, Entry, HEARTBEAT_US, LIVENESS_US, Now, Op, Phase,
-    RANK_STEP_US, Record, Release, Renew, Reply, Rid, Was,
+    Acquire, BLOCK_AHEAD_US, CLAIM_WINDOW_US, Capacity, Entry, HEARTBEAT_US, Handed, Notice, Now,
+    Op, Phase, RANK_STEP_US, Record, Release, Renew, Reply, Revoke, Revoked, Reweigh, Rid, Was,
+    Weight,
 };
-
-/// A mutex's capacity. Weights are counted against it, so that larger ones need no other protocol.
-const CAPACITY: u32 = 1;
 
 /// What an operation did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The answer.
     pub reply: Reply,
-    /// Waiters that were made holders by this step, and should be told.
-    pub granted: Vec<Rid>,
+    /// Who should be told of what.
+    pub notices: Vec<Notice>,
     /// The state after; `None` if nothing needs to be kept.
     pub record: Option<Record>,
 }
 
-/// Applies one operation. Accepts any `now`, also one smaller than before.
-pub fn apply(record: Option<Record>, op: &Op, now: Now) -> Outcome {
-    let existed = record.is_some();
+/// Applies one operation. Accepts any `now`, also one smaller than before. Where there is no record, fences start
+/// above `floor`, the highest one that its bucket's clients have reported.
+pub fn apply(record: Option<Record>, floor: u64, op: &Op, now: Now) -> Outcome {
+    if let Op::Inspect = op {
+        return Outcome {
+            reply: Reply::Inspected(record.clone()),
+            notices: Vec::new(),
+            record,
+        };
+    }
     let mut state = State {
-        record: record.unwrap_or_default(),
+        record: record.unwrap_or_else(|| Record {
+            last: floor,
+            ..Record::default()
+        }),
         now,
-        granted: Vec::new(),
+        notices: Vec::new(),
     };
     state.expire();
     state.hand_over();
     let reply = match op {
         Op::Acquire(acquire) => state.acquire(acquire),
         Op::Renew(renew) => state.renew(renew),
+        Op::Reweigh(reweigh) => state.reweigh(reweigh),
         Op::Release(release) => state.release(release),
-        Op::Inspect => Reply::Inspected(existed.then(|| state.record.clone())),
+        Op::Revoke(revoke) => state.revoke(revoke),
+        Op::Inspect => unreachable!("answered above"),
     };
     let spent = state.record.is_spent(now);
     Outcome {
         reply,
-        granted: state.granted,
+        notices: state.notices,
         record: (!spent).then_some(state.record),
     }
 }
@@ -47,7 +58,7 @@ pub fn apply(record: Option<Record>, op: &Op, now: Now) -> Outcome {
 struct State {
     record: Record,
     now: Now,
-    granted: Vec<Rid>,
+    notices: Vec<Notice>,
 }
 
 impl State {
@@ -66,6 +77,8 @@ impl State {
                 entry.phase = Phase::Dormant;
                 (entry.first, entry.end) = (0, 0);
                 (entry.granted_us, entry.expires_us) = (0, 0);
+                (entry.revoked_us, entry.grace_us) = (0, 0);
+                entry.reason.clear();
             }
             match entry.phase {
                 Phase::Held => entry.expires_us > now,
@@ -75,25 +88,35 @@ impl State {
         });
     }
 
-    /// Makes the next live waiters holders. The first live one that does not fit blocks those behind it.
+    /// Makes the next live waiters holders. The first live one that does not fit blocks those behind it, unless it
+    /// could never fit: it will be told.
     fn hand_over(&mut self) {
         let now = self.now;
+        let Some(Capacity { size, .. }) = self.capacity() else {
+            return;
+        };
+        let mut taken = self.taken();
         let Record { entries, last, .. } = &mut self.record;
-        let mut free = free_of(entries);
         for entry in entries.iter_mut() {
-            if entry.phase != Phase::Waiting || !is_live(entry, now) {
+            if !entry.is_live_waiter(now) || is_too_heavy(entry.weight, size) {
                 continue;
             }
-            if entry.weight > free {
+            if !taken.leaves(entry.weight, size) {
                 return;
             }
-            free -= entry.weight;
+            taken.add(entry.weight);
             let (first, end) = mint(last, entry.want, entry.seen, now);
             entry.phase = Phase::Granted;
             (entry.first, entry.end) = (first, end);
             entry.granted_us = now.lease_us;
             entry.expires_us = now.lease_us + CLAIM_WINDOW_US.min(entry.ttl_us);
-            self.granted.push(entry.rid);
+            self.notices.push(Notice::Granted(Handed {
+                rid: entry.rid,
+                first,
+                end,
+                granted_us: entry.granted_us,
+                expires_us: entry.expires_us,
+            }));
         }
     }
 
@@ -105,20 +128,18 @@ impl State {
         if self.record.closed.iter().any(|c| c.rid == ask.rid) {
             return Reply::Closed;
         }
+        let capacity = self.capacity().map_or(ask.capacity, |c| c.or(ask.capacity));
         if let Some(at) = self.position(ask.rid) {
-            let entry = &mut self.record.entries[at];
-            if !entry.holds() {
-                entry.heard_us = now;
-                entry.phase = Phase::Waiting;
-                entry.seen = entry.seen.max(ask.seen);
-                self.hand_over();
-            }
-            return self.answer(at);
+            return self.ask_again(at, ask, capacity.size);
         }
-        let blocked =
-            (self.record.entries.iter()).any(|e| e.phase == Phase::Waiting && is_live(e, self.now));
-        let fits = ask.weight <= free_of(&self.record.entries);
-        if (blocked || !fits) && !ask.wait {
+        if is_too_heavy(ask.weight, capacity.size) {
+            return Reply::TooHeavy {
+                capacity: capacity.size,
+            };
+        }
+        let waited_for = self.is_contended();
+        let free = !waited_for && self.taken().leaves(ask.weight, capacity.size);
+        if !free && !ask.wait {
             return self.busy();
         }
         let mut entry = Entry {
@@ -137,15 +158,47 @@ impl State {
             expires_us: 0,
             renewal: 0,
             label: ask.label.clone(),
+            capacity: ask.capacity.size,
+            revision: ask.capacity.revision,
+            weighed: 0,
+            revoked_us: 0,
+            grace_us: 0,
+            reason: String::new(),
         };
-        if !blocked && fits {
+        if free {
             (entry.first, entry.end) = mint(&mut self.record.last, ask.want, ask.seen, self.now);
             entry.phase = Phase::Held;
             entry.granted_us = now;
             entry.expires_us = now.saturating_add(ask.ttl_us);
+        } else if !waited_for {
+            let holders = self.record.entries.iter().filter(|e| e.holds());
+            self.notices
+                .extend(holders.map(|e| Notice::Contended(e.rid)));
         }
         self.record.entries.push(entry);
         self.answer(self.record.entries.len() - 1)
+    }
+
+    /// An acquire that came before: how it stands. Its waiter lives.
+    fn ask_again(&mut self, at: usize, ask: &Acquire, capacity: u32) -> Reply {
+        let entry = &mut self.record.entries[at];
+        if entry.holds() {
+            return self.answer(at);
+        }
+        entry.heard_us = self.now.lease_us;
+        entry.phase = Phase::Waiting;
+        entry.seen = entry.seen.max(ask.seen);
+        entry.want = entry.want.max(ask.want);
+        let too_heavy = is_too_heavy(entry.weight, capacity);
+        if too_heavy {
+            // The capacity fell while it stood here.
+            self.record.entries.remove(at);
+        }
+        self.hand_over();
+        if too_heavy {
+            return Reply::TooHeavy { capacity };
+        }
+        self.answer(at)
     }
 
     fn renew(&mut self, ask: &Renew) -> Reply {
@@ -153,17 +206,61 @@ impl State {
         if now > ask.not_after_us {
             return Reply::Stale;
         }
-        let holder = (self.record.entries.iter_mut()).find(|e| e.rid == ask.rid && e.holds());
-        let Some(entry) = holder else {
+        let contended = self.is_contended();
+        let Some(entry) = self.holder(ask.rid) else {
             return Reply::NotHeld;
         };
         if ask.renewal > entry.renewal {
             entry.renewal = ask.renewal;
             entry.phase = Phase::Held;
-            entry.expires_us = now.saturating_add(entry.ttl_us);
+            if entry.revoked_us == 0 {
+                entry.expires_us = now.saturating_add(entry.ttl_us);
+            }
         }
         Reply::Renewed {
             remaining_us: entry.expires_us.saturating_sub(now),
+            contended,
+            revoked: (entry.revoked_us > 0).then(|| Revoked {
+                grace_us: entry.grace_us,
+                reason: entry.reason.clone(),
+            }),
+        }
+    }
+
+    fn reweigh(&mut self, ask: &Reweigh) -> Reply {
+        if self.now.lease_us > ask.not_after_us {
+            return Reply::Stale;
+        }
+        let contended = self.is_contended();
+        let Some(at) = self.position(ask.rid) else {
+            return Reply::NotHeld;
+        };
+        let entry = &self.record.entries[at];
+        if !entry.holds() {
+            return Reply::NotHeld;
+        }
+        if ask.change > entry.weighed {
+            let size = self.capacity().map_or(1, |c| c.size);
+            let mut others = Taken::default();
+            for other in self.record.entries.iter().filter(|e| e.holds()) {
+                if other.rid != ask.rid {
+                    others.add(other.weight);
+                }
+            }
+            let grows = match (entry.weight, ask.weight) {
+                (Weight::All, _) => false,
+                (Weight::Units(_), Weight::All) => true,
+                (Weight::Units(had), Weight::Units(asked)) => asked > had,
+            };
+            let entry = &mut self.record.entries[at];
+            entry.weighed = ask.change;
+            if !grows || (!contended && others.leaves(ask.weight, size)) {
+                entry.weight = ask.weight;
+            }
+            self.hand_over();
+        }
+        Reply::Weighed {
+            weight: self.record.entries[at].weight,
         }
     }
 
@@ -205,8 +302,51 @@ impl State {
         }
     }
 
+    fn revoke(&mut self, ask: &Revoke) -> Reply {
+        let now = self.now.lease_us;
+        if now > ask.not_after_us {
+            return Reply::Stale;
+        }
+        let Some(entry) = self.holder(ask.rid) else {
+            return Reply::NotHeld;
+        };
+        if entry.revoked_us == 0 {
+            // Never 0, which means "not revoked".
+            entry.revoked_us = now.max(1);
+            entry.grace_us = ask.grace_us;
+            entry.reason.clone_from(&ask.reason);
+            self.notices.push(Notice::Revoked(ask.rid));
+        }
+        Reply::Revoked
+    }
+
     fn position(&self, rid: Rid) -> Option<usize> {
         self.record.entries.iter().position(|e| e.rid == rid)
+    }
+
+    fn holder(&mut self, rid: Rid) -> Option<&mut Entry> {
+        (self.record.entries.iter_mut()).find(|e| e.rid == rid && e.holds())
+    }
+
+    /// Whether a live waiter stands in the queue.
+    fn is_contended(&self) -> bool {
+        let entries = &self.record.entries;
+        entries.iter().any(|e| e.is_live_waiter(self.now))
+    }
+
+    fn taken(&self) -> Taken {
+        let mut taken = Taken::default();
+        for entry in self.record.entries.iter().filter(|e| e.holds()) {
+            taken.add(entry.weight);
+        }
+        taken
+    }
+
+    /// How much there is, by what holders and live waiters announce.
+    fn capacity(&self) -> Option<Capacity> {
+        let speaking = |e: &&Entry| e.holds() || e.is_live_waiter(self.now);
+        let announced = self.record.entries.iter().filter(speaking);
+        announced.map(Entry::announced).reduce(Capacity::or)
     }
 
     fn answer(&self, at: usize) -> Reply {
@@ -218,6 +358,7 @@ impl State {
                 end: entry.end,
                 remaining_us: entry.expires_us.saturating_sub(now),
                 claimed: entry.phase == Phase::Held,
+                contended: self.is_contended(),
             };
         }
         let before = &self.record.entries[..at];
@@ -249,15 +390,6 @@ impl State {
             remaining_us: holder.map_or(0, |e| e.expires_us.saturating_sub(now)),
         }
     }
-}
-
-fn free_of(entries: &[Entry]) -> u32 {
-    let taken = entries.iter().filter(|e| e.holds()).map(|e| e.weight);
-    CAPACITY.saturating_sub(taken.fold(0, u32::saturating_add))
-}
-
-fn is_live(entry: &Entry, now: Now) -> bool {
-    now.lease_us.saturating_sub(entry.heard_us) <= LIVENESS_US
 }
 
 /// A block of fences: above every earlier one, and above all that this client has seen of the namespace, so that the

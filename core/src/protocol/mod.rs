@@ -8,12 +8,14 @@ mod op;
 mod record;
 mod register;
 mod rid;
+mod weight;
 
 pub use lease::{Outcome, apply};
-pub use op::{Acquire, Op, Release, Renew, Reply, Was};
-pub use record::{Closed, Entry, FORMAT, Phase, Record, TooNew, decode, encode};
+pub use op::{Acquire, Handed, Notice, Op, Release, Renew, Reply, Revoke, Revoked, Reweigh, Was};
+pub use record::{Closed, Entry, FORMAT, FORMAT_BEFORE, Phase, Record, TooNew, decode, encode};
 pub use register::{Expect, REGISTER_FORMAT, Register, RegisterReply, RegisterWrite, write};
 pub use rid::{NodeId, ParseRidError, Rid};
+pub use weight::{Capacity, Weight};
 
 /// The store's time.
 ///

@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use super::{Capabilities, StoreError};
 use crate::env::Env;
 use crate::name::{Bucket, Namespace, ResourceName};
-use crate::protocol::{NodeId, Now, Op, Register, RegisterReply, RegisterWrite, Reply, Rid};
+use crate::protocol::{
+    Handed, NodeId, Notice, Now, Op, Record, Register, RegisterReply, RegisterWrite, Reply, Rid,
+};
 
 /// An answer, and the store's time at which it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +39,10 @@ pub struct LeaseCall {
 /// - All `calls` are of one bucket, at most 128 of them. They are applied in order, each as
 ///   [`protocol::apply`](crate::protocol::apply) says, atomically with respect to every other client; the answers come
 ///   in the same order.
+/// - A resource without a record starts from its bucket's floor, read in the same step.
 /// - The store reads its own time once it can no longer be made to wait; a client's time never enters.
-/// - Waiters that a call made holders are told with [`Event::Granted`], after the change is visible. A push may be
-///   lost; it must never be early.
+/// - The clients of a call's [`Notice`]s are told with [`Event`]s, after the change is visible. A push may be lost; it
+///   must never be early.
 /// - An `Err` of kind *unknown* means that any prefix of the calls may have taken effect, now or later.
 /// - Every record has an expiry or is collected: nothing is left behind.
 /// - Dropping the future leaves each call either undone or done whole.
@@ -48,8 +51,36 @@ pub trait Leases: Send + Sync + fmt::Debug {
     /// Applies the calls.
     async fn execute(&self, calls: &[LeaseCall]) -> Result<Stamped<Vec<Reply>>, StoreError>;
 
+    /// Raises floors: each to the given fence, if it is lower. A floor is kept for 30 days after its last use.
+    async fn raise_floors(&self, floors: &[(Bucket, u64)]) -> Result<(), StoreError>;
+
+    /// Lists resources that someone holds, waits for, or lately did; as stored, expired or not.
+    ///
+    /// One that stands there throughout a listing is on one of its pages at least; one may be on two.
+    async fn list(&self, query: &ListQuery) -> Result<Stamped<Page>, StoreError>;
+
     /// What this store can do.
     fn capabilities(&self) -> Capabilities;
+}
+
+/// Which resources, and from where on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListQuery {
+    /// What their whole names begin with.
+    pub prefix: String,
+    /// Where the page before ended; `None` for the first.
+    pub after: Option<String>,
+    /// How many at most, about: a store may come a few over or stay under.
+    pub limit: usize,
+}
+
+/// A part of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// Resources, in no order.
+    pub resources: Vec<(ResourceName, Record)>,
+    /// Where the next page begins; `None` if this was the last.
+    pub next: Option<String>,
 }
 
 /// Registers.
@@ -123,13 +154,40 @@ pub trait Members: Send + Sync + fmt::Debug {
     async fn leave(&self, node: NodeId) -> Result<(), StoreError>;
 }
 
-/// A push. A hint, never the truth.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A push. It may be lost, late or repeated; whoever acts on one knows how to date it, or asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// This waiter was made holder.
-    Granted(Rid),
-    /// Pushes may have been missed (a new connection, a poll): look again.
+    Granted(Handed),
+    /// Someone began to wait for what this holder has.
+    Contended(Rid),
+    /// This holder is to go: a renewal tells why.
+    Revoked(Rid),
+    /// Something became of this waiter.
+    Look(Rid),
+    /// Pushes may have been missed on a new connection, and its server may be another: look again.
     Recheck,
+}
+
+impl Event {
+    /// Whether a waiter should look what became of it.
+    pub fn may_be_for(&self, waiter: Rid) -> bool {
+        match self {
+            Event::Granted(Handed { rid, .. }) | Event::Look(rid) => *rid == waiter,
+            Event::Contended(_) | Event::Revoked(_) => false,
+            Event::Recheck => true,
+        }
+    }
+}
+
+impl From<Notice> for Event {
+    fn from(notice: Notice) -> Self {
+        match notice {
+            Notice::Granted(handed) => Event::Granted(handed),
+            Notice::Contended(rid) => Event::Contended(rid),
+            Notice::Revoked(rid) => Event::Revoked(rid),
+        }
+    }
 }
 
 /// Where a store's pushes go. Sending never blocks.

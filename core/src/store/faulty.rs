@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::{
-    Beat, Capabilities, Connector, Event, Events, LeaseCall, Leases, Members, Membership,
-    Registers, Session, Stamped, StoreError, StoreHandle,
+    Beat, Capabilities, Connector, Event, Events, LeaseCall, Leases, ListQuery, Members,
+    Membership, Page, Registers, Session, Stamped, StoreError, StoreHandle,
 };
 use crate::env::Env;
 use crate::name::{Bucket, ResourceName};
@@ -185,7 +185,7 @@ impl State {
                 && let Some(listener) = listener.upgrade()
             {
                 // A client that went away needs no push.
-                drop(listener.send(Event::Recheck));
+                let _ = listener.send(Event::Recheck);
             }
         }
     }
@@ -249,7 +249,7 @@ impl Network {
             && let Some(to) = to.upgrade()
         {
             // A client that went away needs no push.
-            drop(to.send(event));
+            let _ = to.send(event);
         }
     }
 }
@@ -359,6 +359,24 @@ impl Leases for Connection {
         self.pass("request", move || {
             let (leases, calls): (_, Arc<[LeaseCall]>) = (Arc::clone(&leases), Arc::clone(&calls));
             Box::pin(async move { leases.execute(&calls).await })
+        })
+        .await
+    }
+
+    async fn raise_floors(&self, floors: &[(Bucket, u64)]) -> Result<(), StoreError> {
+        let (leases, floors) = (Arc::clone(&self.inner.leases), floors.to_vec());
+        self.pass("raise floors", move || {
+            let (leases, floors) = (Arc::clone(&leases), floors.clone());
+            Box::pin(async move { leases.raise_floors(&floors).await })
+        })
+        .await
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Stamped<Page>, StoreError> {
+        let (leases, query) = (Arc::clone(&self.inner.leases), query.clone());
+        self.pass("list", move || {
+            let (leases, query) = (Arc::clone(&leases), query.clone());
+            Box::pin(async move { leases.list(&query).await })
         })
         .await
     }

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 
 use super::{
     Beat, Capabilities, ClockSource, Connector, Event, EventSender, Events, LeaseCall, Leases,
-    Member, Members, Membership, Registers, Safety, Session, Stamped, StoreError, StoreHandle,
+    ListQuery, Member, Members, Membership, Page, Registers, Safety, Session, Stamped, StoreError,
+    StoreHandle,
 };
 use crate::env::{Env, Moment};
 use crate::name::{Bucket, Namespace, ResourceName};
@@ -30,7 +31,8 @@ pub struct MemoryStore(Arc<Mutex<HashMap<String, Arc<Mutex<Space>>>>>);
 
 /// A namespace's data. One lock: each operation is a step.
 struct Space {
-    records: HashMap<ResourceName, Record>,
+    records: BTreeMap<ResourceName, Record>,
+    floors: BTreeMap<Bucket, u64>,
     registers: HashMap<ResourceName, Register>,
     members: BTreeMap<NodeId, (Beat, u64)>,
     listeners: HashMap<NodeId, Vec<EventSender>>,
@@ -49,7 +51,8 @@ impl MemoryStore {
         let space = spaces.entry(namespace.as_str().to_owned());
         Arc::clone(space.or_insert_with(|| {
             Arc::new(Mutex::new(Space {
-                records: HashMap::new(),
+                records: BTreeMap::new(),
+                floors: BTreeMap::new(),
                 registers: HashMap::new(),
                 members: BTreeMap::new(),
                 listeners: HashMap::new(),
@@ -138,14 +141,16 @@ impl Leases for Connection {
         let mut replies = Vec::with_capacity(calls.len());
         for call in calls {
             let record = space.records.remove(&call.name);
-            let outcome = protocol::apply(record, &call.op, now);
+            let floor = space.floors.get(&call.name.bucket()).copied();
+            let outcome = protocol::apply(record, floor.unwrap_or_default(), &call.op, now);
             if let Some(record) = outcome.record {
                 space.records.insert(call.name.clone(), record);
             }
-            for rid in outcome.granted {
-                for listener in space.listeners.get(&rid.node).into_iter().flatten() {
+            for notice in outcome.notices {
+                let node = notice.rid().node;
+                for listener in space.listeners.get(&node).into_iter().flatten() {
                     // A client that went away needs no push.
-                    drop(listener.send(Event::Granted(rid)));
+                    let _ = listener.send(Event::from(notice));
                 }
             }
             replies.push(outcome.reply);
@@ -159,6 +164,31 @@ impl Leases for Connection {
             now,
             value: replies,
         })
+    }
+
+    async fn raise_floors(&self, floors: &[(Bucket, u64)]) -> Result<(), StoreError> {
+        let mut space = self.space();
+        for (bucket, floor) in floors {
+            let stored = space.floors.entry(*bucket).or_default();
+            *stored = (*stored).max(*floor);
+        }
+        Ok(())
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Stamped<Page>, StoreError> {
+        let (space, now) = (self.space(), self.now());
+        let after = query.after.as_deref().unwrap_or_default();
+        let found = (space.records.iter())
+            .filter(|(name, _)| name.as_str().starts_with(&query.prefix) && name.as_str() > after)
+            .take(query.limit.max(1));
+        let resources: Vec<_> = found.map(|(n, r)| (n.clone(), r.clone())).collect();
+        let is_full = resources.len() >= query.limit.max(1);
+        let last = resources.last().map(|(name, _)| name.to_string());
+        let value = Page {
+            resources,
+            next: last.filter(|_| is_full),
+        };
+        Ok(Stamped { now, value })
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use leasehold_core::name::Bucket;
-use leasehold_core::protocol::{NodeId, Rid};
-use leasehold_core::store::{Events, StoreError, StoreErrorKind};
+use leasehold_core::protocol::{Handed, NodeId, Rid};
+use leasehold_core::store::{Event, Events, StoreError, StoreErrorKind};
 use redis::{Cmd, PushInfo, PushKind, Value};
 
 use crate::connection::Connection;
+use crate::script::{NOTICE_CONTENDED, NOTICE_GRANTED, NOTICE_REVOKED, PUSH_FORMAT};
 
 pub(crate) fn subscribe(channel: &str) -> Cmd {
     let mut cmd = redis::cmd("SSUBSCRIBE");
@@ -24,13 +25,36 @@ pub(crate) fn is_acknowledgement(answer: &Value) -> bool {
     )
 }
 
-/// The waiter that a push is about. A push is a text that anyone may send: what is not ours is ignored.
-pub(crate) fn take_push(push: &PushInfo, node: NodeId) -> Option<Rid> {
+/// What a push says. It is a text that anyone with the right to the channel may send: what is not ours is ignored.
+pub(crate) fn take_push(push: &PushInfo, node: NodeId) -> Option<Event> {
     let (PushKind::SMessage, [_, Value::BulkString(payload)]) = (&push.kind, &*push.data) else {
         return None;
     };
-    let rid: Rid = std::str::from_utf8(payload).ok()?.parse().ok()?;
-    (rid.node == node).then_some(rid)
+    let mut words = std::str::from_utf8(payload).ok()?.split(' ');
+    let first = words.next()?;
+    let (kind, rid): (_, Rid) = if first == PUSH_FORMAT {
+        (words.next()?, words.next()?.parse().ok()?)
+    } else {
+        // The layout before: a waiter's id, and no more.
+        ("", first.parse().ok()?)
+    };
+    if rid.node != node {
+        return None;
+    }
+    let mut number = || words.next()?.parse().ok();
+    let event = match kind {
+        NOTICE_GRANTED => Event::Granted(Handed {
+            rid,
+            first: number()?,
+            end: number()?,
+            granted_us: number()?,
+            expires_us: number()?,
+        }),
+        NOTICE_CONTENDED => Event::Contended(rid),
+        NOTICE_REVOKED => Event::Revoked(rid),
+        _ => Event::Look(rid),
+    };
+    Some(event)
 }
 
 #[async_trait]
@@ -80,7 +104,21 @@ mod tests {
         };
         let ours = rid.to_string();
         let take = |push| take_push(&push, rid.node);
-        assert_eq!(take(push(PushKind::SMessage, ours.as_bytes())), Some(rid));
+        let say = |text: &str| take(push(PushKind::SMessage, text.as_bytes()));
+        assert_eq!(say(&ours), Some(Event::Look(rid)));
+        assert_eq!(say(&format!("2 c {ours}")), Some(Event::Contended(rid)));
+        assert_eq!(say(&format!("2 k {ours}")), Some(Event::Revoked(rid)));
+        let handed = Handed {
+            rid,
+            first: 9_007_199_254_740_990,
+            end: 9_007_199_254_740_991,
+            granted_us: 3,
+            expires_us: 4,
+        };
+        let text = format!("2 g {ours} 9007199254740990 9007199254740991 3 4");
+        assert_eq!(say(&text), Some(Event::Granted(handed)));
+        assert_eq!(say(&format!("2 g {ours} 1 2 3")), None);
+        assert_eq!(say(&format!("3 g {ours}")), None);
         assert_eq!(take(push(PushKind::Message, ours.as_bytes())), None);
         assert_eq!(take(push(PushKind::SMessage, b"")), None);
         assert_eq!(take(push(PushKind::SMessage, b"\xff\xfe.1")), None);

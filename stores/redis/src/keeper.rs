@@ -180,9 +180,9 @@ impl Shared {
                 health.lose();
             } else {
                 health.hear();
-                if let Some(rid) = take_push(&push, node) {
+                if let Some(event) = take_push(&push, node) {
                     // A client that went away needs no push.
-                    drop(events.send(Event::Granted(rid)));
+                    let _ = events.send(event);
                 }
             }
             Ok(())
@@ -214,7 +214,7 @@ impl Shared {
             };
             if !self.wanted().is_empty() {
                 // Pushes were missed meanwhile.
-                drop(self.session.events.send(Event::Recheck));
+                let _ = self.session.events.send(Event::Recheck);
             }
         }
     }

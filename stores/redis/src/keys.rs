@@ -3,6 +3,7 @@
 //! | key | what |
 //! |---|---|
 //! | `{ns#b}:l:<name>` | a lease's record (bucket `b`) |
+//! | `{ns#b}:f` | the bucket's floor: no fence is given out below it |
 //! | `{ns#b}:r:<name>` | a register |
 //! | `{ns#b}:e:<node>` | a shard channel: pushes for a node's waiters |
 //! | `{ns#m}:expiry`, `{ns#m}:nodes` | members: expiries, and what they say of themselves |
@@ -41,6 +42,27 @@ impl Keys {
         format!("{{{}#{}}}:l:{name}", self.namespace, name.bucket())
     }
 
+    pub(crate) fn floor(&self, bucket: Bucket) -> String {
+        format!("{{{}#{bucket}}}:f", self.namespace)
+    }
+
+    /// A pattern of all leases whose names begin with `prefix`, of all buckets.
+    pub(crate) fn leases_matching(&self, prefix: &str) -> String {
+        let (namespace, prefix) = (glob_escaped(&self.namespace), glob_escaped(prefix));
+        format!("{{{namespace}#*}}:l:{prefix}*")
+    }
+
+    /// The resource whose lease a key is.
+    pub(crate) fn name_of_lease(&self, key: &str) -> Option<ResourceName> {
+        let rest = key
+            .strip_prefix('{')?
+            .strip_prefix(&self.namespace)?
+            .strip_prefix('#')?;
+        let (bucket, name) = rest.split_once("}:l:")?;
+        let name = ResourceName::from_store(name);
+        (name.bucket().to_string() == bucket).then_some(name)
+    }
+
     pub(crate) fn register(&self, name: &ResourceName) -> String {
         format!("{{{}#{}}}:r:{name}", self.namespace, name.bucket())
     }
@@ -67,6 +89,18 @@ impl Keys {
     }
 }
 
+/// As a part of a glob pattern that stands for itself.
+fn glob_escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '\\' | '^') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +115,15 @@ mod tests {
             keys.lease(&name),
             format!("{{a%7D%7B%23%25b/ü#{bucket}}}:l:invoice/{{7}}")
         );
+    }
+
+    #[test]
+    fn names_come_back_from_their_keys() {
+        let keys = Keys::new(&Namespace::new("a*#").unwrap());
+        let name = ResourceName::from_store("invoice/}:l:7");
+        assert_eq!(keys.name_of_lease(&keys.lease(&name)), Some(name));
+        assert_eq!(keys.name_of_lease("{a*#7}:l:invoice/7"), None);
+        assert_eq!(keys.leases_matching("in[v"), r"{a\*%23#*}:l:in\[v*");
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use leasehold_core::protocol::{self, Now, Op, Reply, Was};
+use leasehold_core::name::Bucket;
+use leasehold_core::protocol::{self, Now, Op, Reply, Revoked, Was, Weight};
 use leasehold_core::store::{
-    Capabilities, ClockSource, LeaseCall, Leases, Safety, Stamped, StoreError,
+    Capabilities, ClockSource, LeaseCall, Leases, ListQuery, Page, Safety, Stamped, StoreError,
 };
 use redis::{Cmd, Value};
 
@@ -13,12 +14,14 @@ use crate::connection::Connection;
 use crate::error::malformed;
 use crate::keys::Keys;
 use crate::script::{
-    OP_ACQUIRE, OP_INSPECT, OP_RELEASE, OP_RENEW, REPLY_BUSY, REPLY_CLOSED, REPLY_GRANTED,
-    REPLY_INSPECTED, REPLY_NOT_HELD, REPLY_QUEUED, REPLY_RELEASED, REPLY_RENEWED, REPLY_STALE,
-    WAS_ABSENT, WAS_HELD, WAS_QUEUED, number,
+    OP_ACQUIRE, OP_INSPECT, OP_RELEASE, OP_RENEW, OP_REVOKE, OP_REWEIGH, REPLY_BUSY, REPLY_CLOSED,
+    REPLY_GRANTED, REPLY_INSPECTED, REPLY_NOT_HELD, REPLY_QUEUED, REPLY_RELEASED, REPLY_RENEWED,
+    REPLY_REVOKED, REPLY_STALE, REPLY_TOO_HEAVY, REPLY_WEIGHED, WAS_ABSENT, WAS_HELD, WAS_QUEUED,
+    number,
 };
 
 const OPERATION: &str = "lease";
+const FLOORS: &str = "raise floors";
 
 #[async_trait]
 impl Leases for Connection {
@@ -43,6 +46,34 @@ impl Leases for Connection {
         }
     }
 
+    async fn raise_floors(&self, floors: &[(Bucket, u64)]) -> Result<(), StoreError> {
+        let Some(((bucket, fence), rest)) = floors.split_first() else {
+            return Ok(());
+        };
+        let keys = &self.shared.keys;
+        let fill = |cmd: &mut Cmd, bucket: Bucket, fence: u64| {
+            cmd.arg(1).arg(keys.floor(bucket)).arg(number(fence));
+        };
+        // The first one leaves the script there for the others.
+        let script = &self.scripts.floor;
+        let first = |cmd: &mut Cmd| fill(cmd, *bucket, *fence);
+        self.run(FLOORS, script, first).await?;
+        if !rest.is_empty() {
+            let mut pipeline = redis::pipe();
+            for (bucket, fence) in rest {
+                let mut cmd = script.by_hash();
+                fill(&mut cmd, *bucket, *fence);
+                pipeline.add_command(cmd);
+            }
+            self.pipeline(FLOORS, &pipeline).await?;
+        }
+        Ok(())
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Stamped<Page>, StoreError> {
+        self.list_page(query).await
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities::new(
             Safety::BestEffort,
@@ -52,9 +83,10 @@ impl Leases for Connection {
     }
 }
 
-/// The number of keys, then one key a call.
+/// The number of keys, the bucket's floor, then one key a call.
 pub(crate) fn put_keys(cmd: &mut Cmd, keys: &Keys, calls: &[LeaseCall]) {
-    cmd.arg(calls.len());
+    let bucket = calls.first().map_or(Bucket(0), |call| call.name.bucket());
+    cmd.arg(1 + calls.len()).arg(keys.floor(bucket));
     for call in calls {
         cmd.arg(keys.lease(&call.name));
     }
@@ -70,7 +102,9 @@ pub(crate) fn put_words(cmd: &mut Cmd, keys: &Keys, calls: &[LeaseCall]) {
                 .arg(OP_ACQUIRE)
                 .arg(ask.rid.to_string())
                 .arg(number(ask.not_after_us))
-                .arg(ask.weight)
+                .arg(u32::from(ask.weight))
+                .arg(ask.capacity.size)
+                .arg(number(ask.capacity.revision))
                 .arg(number(ask.ttl_us))
                 .arg(u8::from(ask.wait))
                 .arg(number(ask.want))
@@ -87,6 +121,18 @@ pub(crate) fn put_words(cmd: &mut Cmd, keys: &Keys, calls: &[LeaseCall]) {
                 .arg(number(ask.not_after_us))
                 .arg(number(ask.used))
                 .arg(number(ask.close_until_us)),
+            Op::Reweigh(ask) => cmd
+                .arg(OP_REWEIGH)
+                .arg(ask.rid.to_string())
+                .arg(number(ask.not_after_us))
+                .arg(number(ask.change))
+                .arg(u32::from(ask.weight)),
+            Op::Revoke(ask) => cmd
+                .arg(OP_REVOKE)
+                .arg(ask.rid.to_string())
+                .arg(number(ask.not_after_us))
+                .arg(number(ask.grace_us))
+                .arg(&ask.reason),
             Op::Inspect => cmd.arg(OP_INSPECT),
         };
     }
@@ -131,6 +177,13 @@ pub(crate) fn integer(value: &Value) -> Option<u64> {
     }
 }
 
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
+        _ => None,
+    }
+}
+
 fn take_reply(reply: &Value) -> Result<Reply, StoreError> {
     let Value::Array(fields) = reply else {
         return Err(malformed(OPERATION));
@@ -151,24 +204,35 @@ fn reply_of(fields: &[Value]) -> Option<Reply> {
             end: at(2)?,
             remaining_us: at(3)?,
             claimed: at(4)? == 1,
+            contended: at(5)? == 1,
         },
         REPLY_QUEUED => Reply::Queued {
             ahead: u32::try_from(at(1)?).ok()?,
             check_in_us: at(2)?,
         },
-        REPLY_BUSY => {
-            let Value::BulkString(holder) = fields.get(1)? else {
-                return None;
-            };
-            Reply::Busy {
-                holder: String::from_utf8(holder.clone()).ok()?,
-                held_us: at(2)?,
-                remaining_us: at(3)?,
-            }
-        }
+        REPLY_BUSY => Reply::Busy {
+            holder: text(fields.get(1)?)?,
+            held_us: at(2)?,
+            remaining_us: at(3)?,
+        },
+        REPLY_TOO_HEAVY => Reply::TooHeavy {
+            capacity: u32::try_from(at(1)?).ok()?,
+        },
         REPLY_RENEWED => Reply::Renewed {
             remaining_us: at(1)?,
+            contended: at(2)? == 1,
+            revoked: match fields.get(4) {
+                Some(reason) => Some(Revoked {
+                    grace_us: at(3)?,
+                    reason: text(reason)?,
+                }),
+                None => None,
+            },
         },
+        REPLY_WEIGHED => Reply::Weighed {
+            weight: Weight::from(u32::try_from(at(1)?).ok()?),
+        },
+        REPLY_REVOKED => Reply::Revoked,
         REPLY_RELEASED => Reply::Released {
             was: match at(1)? {
                 WAS_HELD => Was::Held,

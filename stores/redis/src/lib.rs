@@ -15,6 +15,7 @@ mod keeper;
 mod keys;
 mod leases;
 mod link;
+mod list;
 mod members;
 mod registers;
 mod script;

@@ -60,7 +60,7 @@ impl Registers for Connection {
     }
 }
 
-fn server_time(answer: &Value) -> Option<u64> {
+pub(crate) fn server_time(answer: &Value) -> Option<u64> {
     let Value::Array(parts) = answer else {
         return None;
     };

@@ -16,6 +16,14 @@ pub(crate) const OP_ACQUIRE: &str = "a";
 pub(crate) const OP_RENEW: &str = "r";
 pub(crate) const OP_RELEASE: &str = "x";
 pub(crate) const OP_INSPECT: &str = "i";
+pub(crate) const OP_REWEIGH: &str = "w";
+pub(crate) const OP_REVOKE: &str = "k";
+
+/// The first word of a push: the version of its layout.
+pub(crate) const PUSH_FORMAT: &str = "2";
+pub(crate) const NOTICE_GRANTED: &str = "g";
+pub(crate) const NOTICE_CONTENDED: &str = "c";
+pub(crate) const NOTICE_REVOKED: &str = "k";
 
 pub(crate) const EXPECT_ANY: &str = "any";
 pub(crate) const EXPECT_ABSENT: &str = "absent";
@@ -36,6 +44,9 @@ codes! {
     REPLY_CLOSED = 6,
     REPLY_STALE = 7,
     REPLY_INSPECTED = 8,
+    REPLY_TOO_HEAVY = 9,
+    REPLY_WEIGHED = 10,
+    REPLY_REVOKED = 11,
     REPLY_WRITTEN = 0,
     REPLY_CONFLICT = 1,
     REPLY_FENCED = 2,
@@ -63,6 +74,12 @@ const FIELDS: &[&[&str]] = &[
         "EXPIRES_US",
         "RENEWAL",
         "LABEL",
+        "CAPACITY",
+        "REVISION",
+        "WEIGHED",
+        "REVOKED_US",
+        "GRACE_US",
+        "REASON",
     ],
     &["RID", "UNTIL_US"],
     &[
@@ -75,7 +92,6 @@ const FIELDS: &[&[&str]] = &[
 
 fn constant(name: &str) -> Option<String> {
     let number = match name {
-        "CAPACITY" => 1,
         "WAITING" => u8::from(protocol::Phase::Waiting).into(),
         "DORMANT" => u8::from(protocol::Phase::Dormant).into(),
         "GRANTED" => u8::from(protocol::Phase::Granted).into(),
@@ -91,6 +107,14 @@ fn constant(name: &str) -> Option<String> {
         // A uuid without hyphens.
         "NODE_CHARS" => 32,
         "FORMAT" => return Some(char::from(protocol::FORMAT).into()),
+        "FORMAT_BEFORE" => return Some(char::from(protocol::FORMAT_BEFORE).into()),
+        "PUSH_FORMAT" => return Some(PUSH_FORMAT.into()),
+        "NOTICE_GRANTED" => return Some(NOTICE_GRANTED.into()),
+        "NOTICE_CONTENDED" => return Some(NOTICE_CONTENDED.into()),
+        "NOTICE_REVOKED" => return Some(NOTICE_REVOKED.into()),
+        "OP_REWEIGH" => return Some(OP_REWEIGH.into()),
+        "OP_REVOKE" => return Some(OP_REVOKE.into()),
+        "OP_INSPECT" => return Some(OP_INSPECT.into()),
         "REGISTER_FORMAT" => return Some(char::from(protocol::REGISTER_FORMAT).into()),
         "TOO_NEW" => return Some(TOO_NEW.into()),
         "OP_ACQUIRE" => return Some(OP_ACQUIRE.into()),
@@ -175,6 +199,7 @@ pub(crate) struct Scripts {
     pub(crate) leases: Script,
     /// The same, for calls that only keep or end what is there: they work on a full server too.
     pub(crate) leases_when_full: Script,
+    pub(crate) floor: Script,
     pub(crate) register: Script,
     pub(crate) beat: Script,
 }
@@ -193,11 +218,13 @@ impl Scripts {
 
     fn with_clock(clock: &str) -> Self {
         let leases = include_str!("lua/leases.lua");
+        let floor = include_str!("lua/floor.lua");
         let register = include_str!("lua/register.lua");
         let beat = include_str!("lua/beat.lua");
         Self {
             leases: Script::new(clock, leases, OutOfMemory::Refuses),
             leases_when_full: Script::new(clock, leases, OutOfMemory::Runs),
+            floor: Script::new(clock, floor, OutOfMemory::Refuses),
             register: Script::new(clock, register, OutOfMemory::Refuses),
             beat: Script::new(clock, beat, OutOfMemory::Runs),
         }
@@ -219,7 +246,12 @@ mod tests {
     #[test]
     fn every_constant_of_the_scripts_is_known() {
         let scripts = Scripts::new();
-        for script in [&scripts.leases, &scripts.register, &scripts.beat] {
+        for script in [
+            &scripts.leases,
+            &scripts.floor,
+            &scripts.register,
+            &scripts.beat,
+        ] {
             assert!(!script.text.contains('$'), "{}", script.text);
         }
     }
@@ -234,6 +266,6 @@ mod tests {
     #[test]
     fn fields_stand_in_the_order_of_the_stored_layout() {
         assert_eq!(expand("e[$EXPIRES_US], c[$UNTIL_US]"), "e[13], c[2]");
-        assert_eq!(expand("'$FORMAT' $LIVENESS_US $GRANTED"), "'1' 12500000 2");
+        assert_eq!(expand("'$FORMAT' $LIVENESS_US $GRANTED"), "'2' 12500000 2");
     }
 }

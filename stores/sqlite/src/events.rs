@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use leasehold_core::Env;
 use leasehold_core::name::Bucket;
-use leasehold_core::protocol::Rid;
+use leasehold_core::protocol::{Handed, Notice, Rid};
 use leasehold_core::store::{Event, EventSender, Events, StoreError};
 use sqlx::sqlite::SqliteConnection;
 use tokio::net::UdpSocket;
@@ -20,8 +20,13 @@ use crate::task::AbortOnDrop;
 use crate::transaction::Transaction;
 use crate::writer::Query;
 
-/// The first byte of every datagram: the version of its layout, `1 token rid`.
-const PUSH_FORMAT: &str = "1";
+/// The first word of every datagram: the version of its layout, `2 token kind rid ..`.
+const PUSH_FORMAT: &str = "2";
+/// The layout before, `1 token rid`: a waiter's id, and no more.
+const PUSH_FORMAT_BEFORE: &str = "1";
+const GRANTED: &str = "granted";
+const CONTENDED: &str = "contended";
+const REVOKED: &str = "revoked";
 /// For how long an address is kept without being written again. A crash leaves it behind.
 const LISTENER_TTL_US: u64 = 10 * 60 * 1_000_000;
 
@@ -49,30 +54,69 @@ impl Endpoint {
 }
 
 /// Sends pushes. A hint may be lost: whatever fails is passed over.
-pub(crate) fn push(scope: &Scope, pushes: &[(SocketAddr, String, Rid)]) {
+pub(crate) fn push(scope: &Scope, pushes: &[(SocketAddr, String, Notice)]) {
     let Some(sender) = &scope.endpoint.sender else {
         return;
     };
-    for (address, token, rid) in pushes {
-        let datagram = format!("{PUSH_FORMAT} {token} {rid}");
+    for (address, token, notice) in pushes {
+        let datagram = format!("{PUSH_FORMAT} {token} {}", text_of(notice));
         if let Err(error) = sender.send_to(datagram.as_bytes(), address) {
             tracing::trace!(%error, %address, "a push was lost");
         }
     }
 }
 
-/// A push's request id, if the token is the receiver's.
-fn parse(datagram: &[u8], token: &str) -> Option<Rid> {
+fn text_of(notice: &Notice) -> String {
+    match notice {
+        Notice::Granted(handed) => {
+            let Handed {
+                rid,
+                first,
+                end,
+                granted_us,
+                expires_us,
+            } = handed;
+            format!("{GRANTED} {rid} {first} {end} {granted_us} {expires_us}")
+        }
+        Notice::Contended(rid) => format!("{CONTENDED} {rid}"),
+        Notice::Revoked(rid) => format!("{REVOKED} {rid}"),
+    }
+}
+
+/// What a push says, if the token is the receiver's.
+fn parse(datagram: &[u8], token: &str) -> Option<Event> {
     let mut words = std::str::from_utf8(datagram).ok()?.split(' ');
-    let known = words.next()? == PUSH_FORMAT && words.next()? == token;
-    let rid = words.next()?.parse().ok()?;
-    (known && words.next().is_none()).then_some(rid)
+    let format = words.next()?;
+    if words.next()? != token {
+        return None;
+    }
+    let kind = match format {
+        PUSH_FORMAT => words.next()?,
+        PUSH_FORMAT_BEFORE => "",
+        _ => return None,
+    };
+    let rid: Rid = words.next()?.parse().ok()?;
+    let mut number = || words.next()?.parse().ok();
+    let event = match kind {
+        GRANTED => Event::Granted(Handed {
+            rid,
+            first: number()?,
+            end: number()?,
+            granted_us: number()?,
+            expires_us: number()?,
+        }),
+        CONTENDED => Event::Contended(rid),
+        REVOKED => Event::Revoked(rid),
+        _ => Event::Look(rid),
+    };
+    words.next().is_none().then_some(event)
 }
 
 impl Transaction<'_> {
-    /// Looks up where those that this transaction made holders listen.
+    /// Looks up where those listen whom this transaction has something to tell.
     pub(crate) async fn find_listeners(&mut self) -> Result<(), sqlx::Error> {
-        for rid in std::mem::take(&mut self.effects.granted) {
+        for notice in std::mem::take(&mut self.effects.notices) {
+            let rid = notice.rid();
             let rows: Vec<(String, String)> = sqlx::query_as(
                 "SELECT address, token FROM leasehold_listener
                  WHERE ns = ? AND node = ? AND epoch = ? AND until_us > ?",
@@ -87,7 +131,7 @@ impl Transaction<'_> {
                 // Only this machine's addresses: whoever writes the file must not make us send elsewhere.
                 let local = address.parse().ok();
                 if let Some(address) = local.filter(|a: &SocketAddr| a.ip().is_loopback()) {
-                    self.effects.pushes.push((address, token, rid));
+                    self.effects.pushes.push((address, token, notice));
                 }
             }
         }
@@ -185,9 +229,12 @@ async fn receive(socket: UdpSocket, scope: Arc<Scope>, events: EventSender) {
             tokio::task::yield_now().await;
             continue;
         };
-        if let Some(rid) = parse(&datagram[..length], &scope.endpoint.token) {
-            scope.waiters.forget(rid);
-            drop(events.send(Event::Granted(rid)));
+        if let Some(event) = parse(&datagram[..length], &scope.endpoint.token) {
+            if let Event::Granted(Handed { rid, .. }) | Event::Look(rid) = event {
+                scope.waiters.forget(rid);
+            }
+            // A client that went away needs no push.
+            let _ = events.send(event);
         }
     }
 }
@@ -207,19 +254,26 @@ mod tests {
 
     #[test]
     fn only_whole_pushes_with_the_right_token_count() {
-        let rid = "0198f2a1b3c47d5e8f90a1b2c3d4e5f6.7";
-        let push = format!("1 secret {rid}");
-        assert_eq!(
-            parse(push.as_bytes(), "secret").map(|rid| rid.to_string()),
-            Some(rid.to_owned())
-        );
-        for bad in [
-            format!("1 guess {rid}"),
-            format!("2 secret {rid}"),
-            format!("1 secret {rid} more"),
-            "1 secret".into(),
-            String::new(),
-        ] {
+        let rid: Rid = "0198f2a1b3c47d5e8f90a1b2c3d4e5f6.7".parse().expect("a rid");
+        let granted = Notice::Granted(Handed {
+            rid,
+            first: 9_007_199_254_740_990,
+            end: 9_007_199_254_740_991,
+            granted_us: 5,
+            expires_us: 6,
+        });
+        for notice in [granted, Notice::Contended(rid), Notice::Revoked(rid)] {
+            let push = format!("2 secret {}", text_of(&notice));
+            let event = Some(Event::from(notice));
+            assert_eq!(parse(push.as_bytes(), "secret"), event);
+            assert_eq!(parse(push.as_bytes(), "guess"), None);
+            assert_eq!(parse(format!("{push} more").as_bytes(), "secret"), None);
+            assert_eq!(parse(format!("3{push}").as_bytes(), "secret"), None);
+        }
+        // As the version before sends them.
+        let before = format!("1 secret {rid}");
+        assert_eq!(parse(before.as_bytes(), "secret"), Some(Event::Look(rid)));
+        for bad in ["2 secret", "2 secret granted", "1 secret", ""] {
             assert_eq!(parse(bad.as_bytes(), "secret"), None, "{bad:?}");
         }
         assert_eq!(parse(&[0xff, 0xfe], "secret"), None);

@@ -60,6 +60,10 @@ impl Garbage {
             .bind(wall_us)
             .execute(&mut *sql)
             .await?;
+        sqlx::query("DELETE FROM leasehold_floor WHERE until_us <= ?")
+            .bind(wall_us)
+            .execute(&mut *sql)
+            .await?;
         sqlx::query("DELETE FROM leasehold_member WHERE epoch <> ? OR until_us <= ?")
             .bind(epoch)
             .bind(lease_us)
@@ -105,6 +109,8 @@ mod tests {
                ('b', 'of another boot', x'', {epoch} + 1, {future}, {old});
              INSERT INTO leasehold_register (ns, name, expires_us, register) VALUES
                ('a', 'kept: live', {ahead}, x''), ('b', 'expired', {old}, x'');
+             INSERT INTO leasehold_floor (ns, bucket, floor, until_us) VALUES
+               ('kept: used lately', 1, 7, {ahead}), ('unused', 1, 7, {old});
              INSERT INTO leasehold_member (ns, node, epoch, until_us, beat) VALUES
                ('a', 'kept: live', {epoch}, {future}, x''), ('b', 'dead', {epoch}, {past}, x'');
              INSERT INTO leasehold_listener (ns, node, token, address, epoch, until_us) VALUES
@@ -117,12 +123,13 @@ mod tests {
         garbage.collect(sql, clock).await.expect("collects");
         let kept: Vec<String> = sqlx::query_scalar(
             "SELECT name FROM leasehold_lease UNION ALL SELECT name FROM leasehold_register
+             UNION ALL SELECT ns FROM leasehold_floor
              UNION ALL SELECT node FROM leasehold_member UNION ALL SELECT node FROM leasehold_listener",
         )
         .fetch_all(sql)
         .await
         .expect("names");
-        assert_eq!(kept.len(), 5, "{kept:?}");
+        assert_eq!(kept.len(), 6, "{kept:?}");
         assert!(kept.iter().all(|name| name.starts_with("kept")), "{kept:?}");
     }
 }

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use leasehold_core::ResourceName;
-use leasehold_core::protocol::{self, Op, Record, Reply, TooNew};
+use leasehold_core::name::Bucket;
+use leasehold_core::protocol::{self, Record, Reply, TooNew};
 use leasehold_core::store::{
-    Capabilities, ClockSource, LeaseCall, Leases, Safety, Stamped, StoreError,
+    Capabilities, ClockSource, LeaseCall, Leases, ListQuery, Page, Safety, Stamped, StoreError,
 };
 
 use crate::connection::Connection;
 use crate::error::Failure;
+use crate::floors::RaiseFloors;
+use crate::list::List;
 use crate::statements::{Changes, Kept, Stored};
 use crate::transaction::Transaction;
 use crate::writer::Query;
@@ -56,6 +59,9 @@ impl Transaction<'_> {
     /// Keeps what was read of these names.
     pub(crate) fn fill(&mut self, names: &BTreeSet<ResourceName>, mut stored: Stored) {
         for name in names {
+            let floor = stored.get(&name.bucket().to_string());
+            let floor = floor.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+            self.floors.insert(name.bucket(), floor.unwrap_or(0));
             let slot = Slot::of(stored.remove(name.as_str()));
             self.slots.insert(name.clone(), slot);
         }
@@ -70,17 +76,15 @@ impl Transaction<'_> {
         let now = self.now;
         let slot = self.slot(&call.name);
         let record = std::mem::replace(&mut slot.record, Ok(None));
-        let outcome = protocol::apply(record.unwrap_or_default(), &call.op, now);
-        slot.record = Ok(outcome.record);
-        self.effects.granted.extend(outcome.granted);
-        let rid = match &call.op {
-            Op::Acquire(acquire) => acquire.rid,
-            Op::Renew(renew) => renew.rid,
-            Op::Release(release) => release.rid,
-            Op::Inspect => return outcome.reply,
-        };
-        let waits = matches!(outcome.reply, Reply::Queued { .. }).then(|| call.name.clone());
-        self.effects.waiting.push((rid, waits));
+        let floor = self.floors.get(&call.name.bucket()).copied();
+        let floor = floor.unwrap_or_default();
+        let outcome = protocol::apply(record.unwrap_or_default(), floor, &call.op, now);
+        self.slot(&call.name).record = Ok(outcome.record);
+        self.effects.notices.extend(outcome.notices);
+        if let Some(rid) = call.op.rid() {
+            let waits = matches!(outcome.reply, Reply::Queued { .. }).then(|| call.name.clone());
+            self.effects.waiting.push((rid, waits));
+        }
         outcome.reply
     }
 
@@ -115,6 +119,14 @@ impl Transaction<'_> {
 impl Leases for Connection {
     async fn execute(&self, calls: &[LeaseCall]) -> Result<Stamped<Vec<Reply>>, StoreError> {
         self.ask(Execute(calls.to_vec())).await
+    }
+
+    async fn raise_floors(&self, floors: &[(Bucket, u64)]) -> Result<(), StoreError> {
+        self.ask(RaiseFloors(floors.to_vec())).await.map(drop)
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Stamped<Page>, StoreError> {
+        self.ask(List(query.clone())).await
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -39,8 +39,8 @@ pub(crate) async fn run(scope: Arc<Scope>, events: EventSender, announcer: Optio
             Ok(moved) => {
                 for rid in moved {
                     scope.waiters.forget(rid);
+                    let _ = events.send(Event::Look(rid));
                 }
-                drop(events.send(Event::Recheck));
             }
             Err(error) => {
                 tracing::debug!(%error, "a look at the file failed");

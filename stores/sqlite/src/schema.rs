@@ -17,7 +17,8 @@ const FORMAT: i64 = 1;
 /// waiters do not fall back to SQLite's slow pace of one look each 100 ms.
 const LOCK_ROUND: Duration = Duration::from_millis(10);
 
-// `epoch` and the times of leases, members and listeners are the lease clock's, a register's the wall clock's.
+// `epoch` and the times of leases, members and listeners are the lease clock's, those of registers and floors the wall
+// clock's.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS leasehold_meta (
     ns TEXT NOT NULL, key TEXT NOT NULL, value NOT NULL,
@@ -36,6 +37,9 @@ CREATE TABLE IF NOT EXISTS leasehold_listener (
     ns TEXT NOT NULL, node TEXT NOT NULL, token TEXT NOT NULL, address TEXT NOT NULL,
     epoch INTEGER NOT NULL, until_us INTEGER NOT NULL,
     PRIMARY KEY (ns, node, token)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS leasehold_floor (
+    ns TEXT NOT NULL, bucket INTEGER NOT NULL, floor INTEGER NOT NULL, until_us INTEGER NOT NULL,
+    PRIMARY KEY (ns, bucket)) WITHOUT ROWID;
 INSERT OR IGNORE INTO leasehold_meta (ns, key, value) VALUES ('', 'format', 1);
 ";
 
@@ -73,13 +77,13 @@ async fn attempt(file: &DataFile) -> Result<Result<Opened, StoreError>, sqlx::Er
         .connect()
         .await?;
     // The file is not touched before it is known to be ours.
-    let ready = match stored_format(&mut sql).await? {
-        Some(format) if format > FORMAT => {
-            sql.close().await?;
-            return Ok(Err(too_new(file, format)));
-        }
-        found => found.is_some(),
-    };
+    if let Some(format) = stored_format(&mut sql).await?
+        && format > FORMAT
+    {
+        sql.close().await?;
+        return Ok(Err(too_new(file, format)));
+    }
+    let ready = is_complete(&mut sql).await?;
     let mode: String = sqlx::query_scalar("PRAGMA journal_mode = WAL")
         .fetch_one(&mut sql)
         .await?;
@@ -129,6 +133,16 @@ async fn stored_format(sql: &mut SqliteConnection) -> Result<Option<i64>, sqlx::
     )
     .fetch_optional(sql)
     .await
+}
+
+/// Whether all tables are there. The version before this one had no floors; it does without them in the same file.
+async fn is_complete(sql: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let tables: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM sqlite_master WHERE name IN ('leasehold_meta', 'leasehold_floor')",
+    )
+    .fetch_one(sql)
+    .await?;
+    Ok(tables == 2)
 }
 
 fn too_new(file: &DataFile, found: i64) -> StoreError {

@@ -15,6 +15,9 @@ const ROWS: usize = 512;
 const BEGIN_AND_READ: &str =
     "BEGIN IMMEDIATE; SELECT name, record FROM leasehold_lease WHERE ns = ? AND name IN ";
 const READ: &str = "SELECT name, record FROM leasehold_lease WHERE ns = ? AND name IN ";
+/// In the same statement: a floor comes as a row whose name no resource has, since that has a slash.
+const AND_FLOORS: &str = " UNION ALL SELECT CAST(bucket AS TEXT), CAST(CAST(floor AS TEXT) AS BLOB)
+     FROM leasehold_floor WHERE ns = ? AND bucket IN ";
 const READ_REGISTERS: &str =
     "SELECT name, register FROM leasehold_register WHERE ns = ? AND name IN ";
 
@@ -38,7 +41,7 @@ pub(crate) struct Kept {
     pub(crate) last_fence: u64,
 }
 
-/// Takes the write lock and reads these records.
+/// Takes the write lock and reads these records, and the floors of their buckets.
 pub(crate) async fn begin(
     sql: &mut SqliteConnection,
     namespace: &Namespace,
@@ -52,9 +55,29 @@ pub(crate) async fn begin(
     let mut stored = Stored::with_capacity(names.len());
     for (at, names) in names.chunks(ROWS).enumerate() {
         let select = if at == 0 { BEGIN_AND_READ } else { READ };
-        stored.extend(select_in(sql, select, namespace, names).await?);
+        let size = names.len().next_power_of_two();
+        let list = list("?", size);
+        let text = format!("{select}({list}){AND_FLOORS}({list})");
+        let mut query = sqlx::query_as(AssertSqlSafe(text)).bind(namespace.as_str().to_owned());
+        for name in filled(names, size) {
+            query = query.bind(name.as_str().to_owned());
+        }
+        query = query.bind(namespace.as_str().to_owned());
+        for name in filled(names, size) {
+            query = query.bind(i64::from(name.bucket().0));
+        }
+        stored.extend(query.fetch_all(&mut *sql).await?);
     }
     Ok(stored)
+}
+
+/// The names, filled up to `size`: so the statements are few, and stay prepared.
+fn filled<'n>(
+    names: &'n [&'n ResourceName],
+    size: usize,
+) -> impl Iterator<Item = &'n ResourceName> {
+    let all = names.iter().chain(names.last().into_iter().cycle());
+    all.take(size).copied()
 }
 
 /// Reads these registers, in one statement if they are not more than a request may ask for.
@@ -66,27 +89,15 @@ pub(crate) async fn registers(
     let names: Vec<_> = names.iter().collect();
     let mut stored = Stored::with_capacity(names.len());
     for names in names.chunks(ROWS) {
-        stored.extend(select_in(sql, READ_REGISTERS, namespace, names).await?);
+        let size = names.len().next_power_of_two();
+        let text = format!("{READ_REGISTERS}({})", list("?", size));
+        let mut query = sqlx::query_as(AssertSqlSafe(text)).bind(namespace.as_str().to_owned());
+        for name in filled(names, size) {
+            query = query.bind(name.as_str().to_owned());
+        }
+        stored.extend(query.fetch_all(&mut *sql).await?);
     }
     Ok(stored)
-}
-
-/// Runs `select` on a list of names. The list is filled up to a power of two, so that the statements are few and stay
-/// prepared.
-async fn select_in(
-    sql: &mut SqliteConnection,
-    select: &'static str,
-    namespace: &Namespace,
-    names: &[&ResourceName],
-) -> Result<Vec<(String, Vec<u8>)>, sqlx::Error> {
-    let size = names.len().next_power_of_two();
-    let text = format!("{select}({})", list("?", size));
-    let mut query = sqlx::query_as(AssertSqlSafe(text)).bind(namespace.as_str().to_owned());
-    let filled = names.iter().chain(names.last().into_iter().cycle());
-    for name in filled.take(size) {
-        query = query.bind(name.as_str().to_owned());
-    }
-    query.fetch_all(sql).await
 }
 
 /// Writes the changes and commits.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use leasehold_core::ResourceName;
-use leasehold_core::protocol::{Now, Rid};
+use leasehold_core::name::Bucket;
+use leasehold_core::protocol::{Notice, Now, Rid};
 use sqlx::sqlite::SqliteConnection;
 
 use crate::connection::Scope;
@@ -20,16 +21,18 @@ pub(crate) struct Transaction<'c> {
     writes: bool,
     /// Records that were read, as the jobs so far have left them; written at the end.
     pub(crate) slots: BTreeMap<ResourceName, Slot>,
+    /// Of the buckets of these records.
+    pub(crate) floors: BTreeMap<Bucket, u64>,
     pub(crate) effects: Effects,
 }
 
 /// What is to be done once it is committed.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
-    /// Waiters that were made holders.
-    pub(crate) granted: Vec<Rid>,
+    /// Who is to be told of what.
+    pub(crate) notices: Vec<Notice>,
     /// Where to tell them, with each address's token.
-    pub(crate) pushes: Vec<(SocketAddr, String, Rid)>,
+    pub(crate) pushes: Vec<(SocketAddr, String, Notice)>,
     /// Requests of this node that now wait (with the resource), or no longer do.
     pub(crate) waiting: Vec<(Rid, Option<ResourceName>)>,
 }
@@ -57,6 +60,7 @@ impl<'c> Transaction<'c> {
             now: scope.clock.now(),
             writes: false,
             slots: BTreeMap::new(),
+            floors: BTreeMap::new(),
             effects: Effects::default(),
         }
     }

@@ -198,7 +198,7 @@ async fn a_lost_push_costs_one_look_at_most() {
     one.release(&lock, rid).await;
     let begun = cx.env().now();
     let event = cx.env().timeout(Duration::from_secs(2), two.events.recv());
-    assert_eq!(event.await.expect("in time"), Some(Event::Recheck));
+    assert_eq!(event.await.expect("in time"), Some(Event::Look(ask.rid)));
     let waited = cx.env().now().since(begun);
     assert!(waited < Duration::from_millis(450), "{waited:?}");
     two.granted(&lock, &ask).await;
@@ -215,10 +215,10 @@ async fn a_client_may_wait_on_one_session_and_listen_on_another() {
     let mut raw = raw(&path).await;
     sql(&mut raw, "DELETE FROM leasehold_listener").await;
     let (rid, _) = one.take(&lock, LONG).await;
-    caller.enqueue(&lock, LONG).await;
+    let ask = caller.enqueue(&lock, LONG).await;
     one.release(&lock, rid).await;
     let event = (cx.env()).timeout(Duration::from_secs(2), background.events.recv());
-    assert_eq!(event.await.expect("in time"), Some(Event::Recheck));
+    assert_eq!(event.await.expect("in time"), Some(Event::Look(ask.rid)));
 }
 
 #[tokio::test]

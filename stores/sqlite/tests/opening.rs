@@ -96,7 +96,7 @@ async fn a_newer_record_fails_its_own_request_and_is_left_alone() {
     let other = other.expect("one in 256");
     one.take(&newer, LONG).await;
     let mut raw = raw(&path).await;
-    let bump = "UPDATE leasehold_lease SET record = CAST(x'32' || substr(record, 2) AS BLOB)";
+    let bump = "UPDATE leasehold_lease SET record = CAST(x'33' || substr(record, 2) AS BLOB)";
     assert_eq!(sql(&mut raw, bump).await, 1);
     let call = |name: &ResourceName, op| LeaseCall {
         name: name.clone(),
@@ -112,7 +112,7 @@ async fn a_newer_record_fails_its_own_request_and_is_left_alone() {
     assert_eq!(one.inspect(&other).await, None);
     one.take(&other, LONG).await;
     let kept: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM leasehold_lease WHERE substr(record, 1, 1) = x'32'",
+        "SELECT count(*) FROM leasehold_lease WHERE substr(record, 1, 1) = x'33'",
     )
     .fetch_one(&mut raw)
     .await
@@ -162,7 +162,7 @@ async fn where_a_newer_node_is_a_member_this_one_does_not_become_one() {
         .await
         .expect("alone");
     let mut raw = raw(&path).await;
-    let bump = "UPDATE leasehold_member SET beat = CAST(x'32' || substr(beat, 2) AS BLOB)";
+    let bump = "UPDATE leasehold_member SET beat = CAST(x'33' || substr(beat, 2) AS BLOB)";
     assert_eq!(sql(&mut raw, bump).await, 1);
     let refused = two.handle.members.beat(&beat(two.node)).await;
     let error = refused.expect_err("the other is newer");

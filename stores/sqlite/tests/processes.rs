@@ -9,7 +9,6 @@ use std::time::Duration;
 use common::{LONG, context, fresh, name};
 use leasehold_core::Env;
 use leasehold_core::protocol::{Op, Was};
-use leasehold_core::store::Event;
 use leasehold_core::store::conformance::{Context, Grant};
 use leasehold_sqlite::SqliteStore;
 
@@ -41,9 +40,7 @@ async fn processes_under_contention_keep_order_and_none_starves() {
                         }
                         let told = async {
                             while let Some(event) = session.events.recv().await {
-                                if matches!(event, Event::Recheck)
-                                    || event == Event::Granted(ask.rid)
-                                {
+                                if event.may_be_for(ask.rid) {
                                     return;
                                 }
                             }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::context::{LONG, name};
 use super::{Context, Grant};
 use crate::protocol::{Op, Reply, Was};
-use crate::store::Event;
 
 const SESSIONS: usize = 8;
 
@@ -71,7 +70,7 @@ pub async fn concurrent_waiters_are_all_served(cx: &Context) {
                     // As a client does: a push or a while, then look again.
                     let granted = async {
                         while let Some(event) = session.events.recv().await {
-                            if event == Event::Granted(ask.rid) || event == Event::Recheck {
+                            if event.may_be_for(ask.rid) {
                                 return;
                             }
                         }

@@ -10,7 +10,9 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::env::Env;
 use crate::name::{Class, Namespace, ResourceName};
-use crate::protocol::{Acquire, NodeId, Now, Op, Record, Release, Renew, Reply, Rid, Was};
+use crate::protocol::{
+    Acquire, Capacity, Handed, NodeId, Now, Op, Record, Release, Renew, Reply, Rid, Was, Weight,
+};
 use crate::store::{
     Capabilities, Connector, Event, LeaseCall, Session, Stamped, StoreError, StoreHandle,
 };
@@ -149,6 +151,7 @@ impl Grant {
                 end,
                 remaining_us,
                 claimed,
+                ..
             } => Some(Self {
                 first,
                 end,
@@ -227,7 +230,8 @@ impl Opened {
         Acquire {
             rid: self.rid(),
             not_after_us: self.not_after_us(),
-            weight: 1,
+            weight: Weight::All,
+            capacity: Capacity::ONE,
             ttl_us: micros(ttl),
             wait: true,
             want: 1,
@@ -317,18 +321,27 @@ impl Opened {
         listening.unwrap_or_else(|e| panic!("listens: {e}"));
     }
 
-    /// Waits for the push that this request was granted. A recheck does not count.
-    pub async fn pushed(&mut self, rid: Rid) {
+    /// Waits for the push that this request was granted.
+    pub async fn pushed(&mut self, rid: Rid) -> Handed {
+        self.event(|event| match event {
+            Event::Granted(handed) if handed.rid == rid => Some(handed),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits for an event; others are passed over.
+    pub async fn event<T>(&mut self, wanted: impl Fn(Event) -> Option<T>) -> T {
         let events = &mut self.events;
         let arrival = async {
             while let Some(event) = events.recv().await {
-                if event == Event::Granted(rid) {
-                    return;
+                if let Some(found) = wanted(event) {
+                    return found;
                 }
             }
             panic!("the store stopped pushing");
         };
         let arrived = self.env.timeout(PUSH_WITHIN, arrival).await;
-        assert!(arrived.is_ok(), "no push for {rid} within {PUSH_WITHIN:?}");
+        arrived.unwrap_or_else(|_| panic!("no such push within {PUSH_WITHIN:?}"))
     }
 }

@@ -6,6 +6,14 @@ use super::Context;
 use super::context::{LONG, SLACK, micros, name};
 use crate::protocol::{Reply, Was};
 
+fn renewed(ttl: Duration) -> Reply {
+    Reply::Renewed {
+        remaining_us: micros(ttl),
+        contended: false,
+        revoked: None,
+    }
+}
+
 /// The holder's silence is its end.
 pub async fn an_expired_lease_is_free_to_the_next_caller(cx: &Context) {
     let (one, two) = (cx.session().await, cx.session().await);
@@ -46,8 +54,7 @@ pub async fn a_renewal_extends_the_lease(cx: &Context) {
     for renewal in 1..=5 {
         cx.env().sleep(ttl / 4).await;
         let reply = one.renew(&lock, rid, renewal).await;
-        let remaining_us = micros(ttl);
-        assert_eq!(reply, Reply::Renewed { remaining_us });
+        assert_eq!(reply, renewed(ttl));
     }
     let record = two.inspect(&lock).await.expect("it is held");
     assert_eq!(record.entries[0].rid, rid);
@@ -67,7 +74,7 @@ pub async fn an_older_renewal_changes_nothing(cx: &Context) {
     cx.env().sleep(Duration::from_millis(5)).await;
     for renewal in [1, 2] {
         let reply = one.renew(&lock, rid, renewal).await;
-        let Reply::Renewed { remaining_us } = reply else {
+        let Reply::Renewed { remaining_us, .. } = reply else {
             panic!("renewed before, not {reply:?}");
         };
         assert!(remaining_us < micros(LONG), "{remaining_us}");
@@ -98,11 +105,7 @@ pub async fn a_renewal_claims_the_full_ttl_of_a_pushed_grant(cx: &Context) {
         "a waiter holds nothing"
     );
     assert_eq!(one.release(&lock, held).await, Was::Held);
-    let remaining_us = micros(LONG);
-    assert_eq!(
-        two.renew(&lock, ask.rid, 1).await,
-        Reply::Renewed { remaining_us }
-    );
+    assert_eq!(two.renew(&lock, ask.rid, 1).await, renewed(LONG));
     let grant = two.granted(&lock, &ask).await;
     assert!(
         grant.claimed && grant.remaining_us > micros(LONG / 2),

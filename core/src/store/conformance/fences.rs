@@ -67,3 +67,40 @@ pub async fn a_block_is_not_handed_out_again_beyond_what_was_used(cx: &Context) 
     let next = one.granted(&lock, &one.ask(LONG)).await;
     assert!(next.first > used, "{next:?} after {used}");
 }
+
+/// What no record knows any more, a floor does.
+pub async fn a_new_record_starts_above_the_floor_of_its_bucket(cx: &Context) {
+    let (one, two) = (cx.session().await, cx.session().await);
+    let lock = name("on-the-floor");
+    let ahead = one.now().await.wall_us + 60_000_000;
+    let raise = async |fence| {
+        let floors = [(lock.bucket(), fence)];
+        one.handle.leases.raise_floors(&floors).await
+    };
+    raise(ahead).await.expect("raises");
+    // It only rises.
+    raise(ahead - 1000).await.expect("changes nothing");
+    let (rid, grant) = two.take(&lock, LONG).await;
+    assert_eq!(grant.first, ahead + 1);
+    // A record that is there knows more.
+    raise(ahead + 1000).await.expect("raises");
+    assert_eq!(two.release(&lock, rid).await, Was::Held);
+    let (_, grant) = two.take(&lock, LONG).await;
+    assert_eq!(grant.first, ahead + 2);
+}
+
+/// Each its own, several in one request.
+pub async fn floors_are_the_buckets_own(cx: &Context) {
+    let one = cx.session().await;
+    let names: Vec<_> = (0..600).map(|n| name(&format!("floor-{n}"))).collect();
+    let ahead = one.now().await.wall_us + 60_000_000;
+    let lifted = &names[0];
+    let other = names.iter().find(|n| n.bucket() != lifted.bucket());
+    let other = other.expect("600 names are of many buckets");
+    let mut floors: Vec<_> = names.iter().map(|n| (n.bucket(), 7)).collect();
+    floors.push((lifted.bucket(), ahead));
+    let raised = one.handle.leases.raise_floors(&floors).await;
+    raised.expect("raises many");
+    assert!(one.take(lifted, LONG).await.1.first > ahead);
+    assert!(one.take(other, LONG).await.1.first < ahead);
+}

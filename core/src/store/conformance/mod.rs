@@ -19,11 +19,14 @@ mod context;
 pub mod expiry;
 pub mod fences;
 pub mod grants;
+pub mod lists;
 pub mod members;
 pub mod names;
 pub mod queue;
 pub mod registers;
 pub mod requests;
+pub mod revoke;
+pub mod weights;
 
 pub use context::{Context, Grant, Opened};
 
@@ -56,6 +59,8 @@ macro_rules! conformance_tests {
             fences: fences_rise_over_an_expiry,
             fences: fences_rise_above_all_that_the_client_has_seen,
             fences: a_block_is_not_handed_out_again_beyond_what_was_used,
+            fences: a_new_record_starts_above_the_floor_of_its_bucket,
+            fences: floors_are_the_buckets_own,
             requests: a_repeated_acquire_gets_the_same_answer,
             requests: a_repeated_release_changes_nothing,
             requests: a_late_copy_of_a_closed_request_is_refused,
@@ -69,6 +74,16 @@ macro_rules! conformance_tests {
             queue: an_unclaimed_grant_passes_on_and_its_waiter_keeps_its_place,
             queue: a_cancelled_waiter_is_passed_over,
             queue: a_cancel_of_a_granted_waiter_hands_over,
+            queue: a_holder_hears_that_someone_waits,
+            weights: holders_share_a_capacity_and_never_exceed_it,
+            weights: the_head_of_the_queue_blocks_smaller_ones_behind_it,
+            weights: all_of_it_waits_for_everybody_and_keeps_everybody_out,
+            weights: the_capacity_of_the_highest_revision_counts,
+            weights: what_can_never_fit_is_told_so,
+            weights: a_weight_changes_in_place,
+            revoke: a_revoked_holder_is_told_and_renewed_no_more,
+            revoke: a_revocation_is_of_one_holder,
+            lists: a_listing_finds_all_that_begin_with_a_prefix,
             expiry: an_expired_lease_is_free_to_the_next_caller,
             expiry: a_waiter_is_granted_after_expiry_when_anyone_calls,
             expiry: a_renewal_extends_the_lease,
@@ -122,11 +137,14 @@ mod tests {
             ("expiry", include_str!("expiry.rs")),
             ("fences", include_str!("fences.rs")),
             ("grants", include_str!("grants.rs")),
+            ("lists", include_str!("lists.rs")),
             ("members", include_str!("members.rs")),
             ("names", include_str!("names.rs")),
             ("queue", include_str!("queue.rs")),
             ("registers", include_str!("registers.rs")),
             ("requests", include_str!("requests.rs")),
+            ("revoke", include_str!("revoke.rs")),
+            ("weights", include_str!("weights.rs")),
         ] {
             for case in text.split("pub async fn ").skip(1) {
                 let case = case.split('(').next().unwrap_or_default();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::context::{LONG, SLACK, micros, name};
 use super::{Context, Grant};
 use crate::protocol::{CLAIM_WINDOW_US, Op, Phase, Reply, Was};
+use crate::store::Event;
 
 /// First come, first served.
 pub async fn waiters_are_granted_in_the_order_they_came(cx: &Context) {
@@ -67,9 +68,12 @@ pub async fn a_release_pushes_the_grant_to_another_session(cx: &Context) {
         let (held, _) = one.take(&lock, LONG).await;
         let ask = two.enqueue(&lock, LONG).await;
         assert_eq!(one.release(&lock, held).await, Was::Held);
-        two.pushed(ask.rid).await;
+        let handed = two.pushed(ask.rid).await;
         let grant = two.granted(&lock, &ask).await;
         assert!(grant.remaining_us > 0);
+        assert_eq!((handed.first, handed.end), (grant.first, grant.end));
+        let window_us = handed.expires_us - handed.granted_us;
+        assert_eq!(window_us, CLAIM_WINDOW_US);
     }
 }
 
@@ -173,4 +177,26 @@ pub async fn a_cancel_of_a_granted_waiter_hands_over(cx: &Context) {
     assert!(grant.remaining_us > 0 && grant.remaining_us < micros(LONG));
     let reply = two.run(&lock, Op::Acquire(cancelled)).await;
     assert_eq!(Grant::of(&reply), None, "{reply:?}");
+}
+
+/// Once, when the first begins to wait.
+pub async fn a_holder_hears_that_someone_waits(cx: &Context) {
+    let (mut one, two) = (cx.session().await, cx.session().await);
+    if !one.capabilities().push {
+        return;
+    }
+    let lock = name("wanted");
+    one.listen(&lock).await;
+    let (held, _) = one.take(&lock, LONG).await;
+    let Reply::Renewed { contended, .. } = one.renew(&lock, held, 1).await else {
+        panic!("it is held");
+    };
+    assert!(!contended);
+    two.enqueue(&lock, LONG).await;
+    let told = |event| (event == Event::Contended(held)).then_some(());
+    one.event(told).await;
+    let Reply::Renewed { contended, .. } = one.renew(&lock, held, 2).await else {
+        panic!("it is held");
+    };
+    assert!(contended);
 }

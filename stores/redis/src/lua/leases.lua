@@ -1,7 +1,8 @@
 -- The calls of one bucket, in order, each as `protocol::apply` says: this is its mirror, function by function.
 -- A word after a dollar is a constant of the protocol, or a field's place in the stored arrays: see script.rs.
--- KEYS[i] is the record of call i. ARGV, after the clock's `at` words: the prefix of the bucket's channels, then each
--- call's words. Answers the time, then one array a call. It writes nothing before every call has its answer.
+-- KEYS[1] is the bucket's floor, KEYS[i + 1] the record of call i. ARGV, after the clock's `at` words: the prefix of the
+-- bucket's channels, then each call's words. Answers the time, then one array a call. It writes nothing before every
+-- call has its answer.
 
 local function word()
   at = at + 1
@@ -14,22 +15,63 @@ local function number()
 end
 
 local prefix = word()
-local granted = {}
+local notices = {}
+local ALL = 0
+
+local function digits(value)
+  return string.format('%.0f', value)
+end
 
 local function holds(entry)
   return entry[$PHASE] >= $GRANTED
 end
 
-local function is_live(entry)
-  return lease_us - entry[$HEARD_US] <= $LIVENESS_US
+local function is_live_waiter(entry)
+  return entry[$PHASE] == $WAITING and lease_us - entry[$HEARD_US] <= $LIVENESS_US
 end
 
-local function free_of(entries)
-  local free = $CAPACITY
+local function is_contended(entries)
   for _, entry in ipairs(entries) do
-    if holds(entry) then free = free - entry[$WEIGHT] end
+    if is_live_waiter(entry) then return true end
   end
-  return math.max(free, 0)
+  return false
+end
+
+-- Units, and by how many all of it is taken; without the entry of `but`.
+local function taken_of(entries, but)
+  local taken = { units = 0, whole = 0 }
+  for _, entry in ipairs(entries) do
+    if holds(entry) and entry[$RID] ~= but then
+      if entry[$WEIGHT] == ALL then
+        taken.whole = taken.whole + 1
+      else
+        taken.units = taken.units + entry[$WEIGHT]
+      end
+    end
+  end
+  return taken
+end
+
+local function leaves(taken, weight, capacity)
+  if taken.whole > 0 then return false end
+  if weight == ALL then return taken.units == 0 end
+  return taken.units + weight <= capacity
+end
+
+-- The capacity that counts, of two announcements.
+local function better(size, revision, other_size, other_revision)
+  if not size or other_revision > revision then return other_size, other_revision end
+  if other_revision == revision then return math.min(size, other_size), revision end
+  return size, revision
+end
+
+local function capacity_of(entries, size, revision)
+  for _, entry in ipairs(entries) do
+    if holds(entry) or is_live_waiter(entry) then
+      size, revision = better(size, revision, entry[$CAPACITY], entry[$REVISION])
+    end
+  end
+  return size
 end
 
 local function position(entries, rid)
@@ -58,6 +100,7 @@ local function expire(record)
       entry[$PHASE] = $DORMANT
       entry[$FIRST], entry[$END] = 0, 0
       entry[$GRANTED_US], entry[$EXPIRES_US] = 0, 0
+      entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = 0, 0, ''
     end
     local phase, stays = entry[$PHASE], true
     if phase == $HELD then
@@ -71,16 +114,21 @@ local function expire(record)
 end
 
 local function hand_over(record)
-  local free = free_of(record[$ENTRIES])
-  for _, entry in ipairs(record[$ENTRIES]) do
-    if entry[$PHASE] == $WAITING and is_live(entry) then
-      if entry[$WEIGHT] > free then return end
-      free = free - entry[$WEIGHT]
+  local entries = record[$ENTRIES]
+  local size = capacity_of(entries)
+  if not size then return end
+  local taken = taken_of(entries)
+  for _, entry in ipairs(entries) do
+    local weight = entry[$WEIGHT]
+    if is_live_waiter(entry) and weight <= size then
+      if not leaves(taken, weight, size) then return end
+      if weight == ALL then taken.whole = taken.whole + 1 else taken.units = taken.units + weight end
       entry[$FIRST], entry[$END] = mint(record, entry[$WANT], entry[$SEEN])
       entry[$PHASE] = $GRANTED
       entry[$GRANTED_US] = lease_us
       entry[$EXPIRES_US] = lease_us + math.min($CLAIM_WINDOW_US, entry[$TTL_US])
-      granted[#granted + 1] = entry[$RID]
+      notices[#notices + 1] = { '$NOTICE_GRANTED', entry[$RID], digits(entry[$FIRST]), digits(entry[$END]),
+        digits(entry[$GRANTED_US]), digits(entry[$EXPIRES_US]) }
     end
   end
 end
@@ -90,7 +138,8 @@ local function answer(entries, i)
   if holds(entry) then
     local remaining_us = math.max(entry[$EXPIRES_US] - lease_us, 0)
     local claimed = entry[$PHASE] == $HELD and 1 or 0
-    return { $REPLY_GRANTED, entry[$FIRST], entry[$END], remaining_us, claimed }
+    local contended = is_contended(entries) and 1 or 0
+    return { $REPLY_GRANTED, entry[$FIRST], entry[$END], remaining_us, claimed, contended }
   end
   local ahead, expiry = 0, nil
   for j, other in ipairs(entries) do
@@ -118,54 +167,96 @@ local function busy(entries)
 end
 
 local function acquire(record)
-  local rid, not_after_us, weight, ttl_us = word(), number(), number(), number()
-  local wait, want, seen, label = word() == '1', number(), number(), word()
+  local rid, not_after_us, weight, size, revision = word(), number(), number(), number(), number()
+  local ttl_us, wait, want, seen, label = number(), word() == '1', number(), number(), word()
   if lease_us > not_after_us then return { $REPLY_STALE } end
   for _, ended in ipairs(record[$CLOSED]) do
     if ended[$RID] == rid then return { $REPLY_CLOSED } end
   end
   local entries = record[$ENTRIES]
+  local capacity = capacity_of(entries, size, revision)
   local known = position(entries, rid)
   if known then
     local entry = entries[known]
-    if not holds(entry) then
-      entry[$HEARD_US], entry[$PHASE] = lease_us, $WAITING
-      entry[$SEEN] = math.max(entry[$SEEN], seen)
-      hand_over(record)
-    end
+    if holds(entry) then return answer(entries, known) end
+    entry[$HEARD_US], entry[$PHASE] = lease_us, $WAITING
+    entry[$SEEN] = math.max(entry[$SEEN], seen)
+    entry[$WANT] = math.max(entry[$WANT], want)
+    local too_heavy = entry[$WEIGHT] > capacity
+    if too_heavy then table.remove(entries, known) end
+    hand_over(record)
+    if too_heavy then return { $REPLY_TOO_HEAVY, capacity } end
     return answer(entries, known)
   end
-  local free = weight <= free_of(entries)
-  if free then
-    for _, entry in ipairs(entries) do
-      if entry[$PHASE] == $WAITING and is_live(entry) then free = false end
-    end
-  end
+  if weight > capacity then return { $REPLY_TOO_HEAVY, capacity } end
+  local waited_for = is_contended(entries)
+  local free = not waited_for and leaves(taken_of(entries), weight, capacity)
   if not free and not wait then return busy(entries) end
   local entry = {
-    rid, $WAITING, weight, ttl_us, want, seen, not_after_us, lease_us, lease_us, 0, 0, 0, 0, 0, label
+    rid, $WAITING, weight, ttl_us, want, seen, not_after_us, lease_us, lease_us, 0, 0, 0, 0, 0, label,
+    size, revision, 0, 0, 0, ''
   }
   if free then
     entry[$FIRST], entry[$END] = mint(record, want, seen)
     entry[$PHASE], entry[$GRANTED_US], entry[$EXPIRES_US] = $HELD, lease_us, lease_us + ttl_us
+  elseif not waited_for then
+    for _, other in ipairs(entries) do
+      if holds(other) then notices[#notices + 1] = { '$NOTICE_CONTENDED', other[$RID] } end
+    end
   end
   entries[#entries + 1] = entry
   return answer(entries, #entries)
 end
 
+local function holder(entries, rid)
+  for _, entry in ipairs(entries) do
+    if entry[$RID] == rid and holds(entry) then return entry end
+  end
+end
+
 local function renew(record)
   local rid, not_after_us, renewal = word(), number(), number()
   if lease_us > not_after_us then return { $REPLY_STALE } end
-  for _, entry in ipairs(record[$ENTRIES]) do
-    if entry[$RID] == rid and holds(entry) then
-      if renewal > entry[$RENEWAL] then
-        entry[$RENEWAL], entry[$PHASE] = renewal, $HELD
-        entry[$EXPIRES_US] = lease_us + entry[$TTL_US]
-      end
-      return { $REPLY_RENEWED, math.max(entry[$EXPIRES_US] - lease_us, 0) }
-    end
+  local entry = holder(record[$ENTRIES], rid)
+  if not entry then return { $REPLY_NOT_HELD } end
+  if renewal > entry[$RENEWAL] then
+    entry[$RENEWAL], entry[$PHASE] = renewal, $HELD
+    if entry[$REVOKED_US] == 0 then entry[$EXPIRES_US] = lease_us + entry[$TTL_US] end
   end
-  return { $REPLY_NOT_HELD }
+  local contended = is_contended(record[$ENTRIES]) and 1 or 0
+  local reply = { $REPLY_RENEWED, math.max(entry[$EXPIRES_US] - lease_us, 0), contended }
+  if entry[$REVOKED_US] > 0 then reply[4], reply[5] = entry[$GRACE_US], entry[$REASON] end
+  return reply
+end
+
+local function reweigh(record)
+  local rid, not_after_us, change, weight = word(), number(), number(), number()
+  if lease_us > not_after_us then return { $REPLY_STALE } end
+  local entries = record[$ENTRIES]
+  local entry = holder(entries, rid)
+  if not entry then return { $REPLY_NOT_HELD } end
+  if change > entry[$WEIGHED] then
+    local had = entry[$WEIGHT]
+    local grows = had ~= ALL and (weight == ALL or weight > had)
+    entry[$WEIGHED] = change
+    if not grows or (not is_contended(entries) and leaves(taken_of(entries, rid), weight, capacity_of(entries))) then
+      entry[$WEIGHT] = weight
+    end
+    hand_over(record)
+  end
+  return { $REPLY_WEIGHED, entry[$WEIGHT] }
+end
+
+local function revoke(record)
+  local rid, not_after_us, grace_us, reason = word(), number(), number(), word()
+  if lease_us > not_after_us then return { $REPLY_STALE } end
+  local entry = holder(record[$ENTRIES], rid)
+  if not entry then return { $REPLY_NOT_HELD } end
+  if entry[$REVOKED_US] == 0 then
+    entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = math.max(lease_us, 1), grace_us, reason
+    notices[#notices + 1] = { '$NOTICE_REVOKED', rid }
+  end
+  return { $REPLY_REVOKED }
 end
 
 local function close(record, rid, until_us)
@@ -213,19 +304,37 @@ local function keep_for_ms(record)
     latest = math.max(latest, ended[$UNTIL_US])
   end
   local keep_us = math.max(latest - lease_us, record[$LAST] - wall_us, 0)
-  return string.format('%.0f', math.ceil(keep_us / 1000) + $SLACK_MS)
+  return digits(math.ceil(keep_us / 1000) + $SLACK_MS)
+end
+
+local function decode(bytes)
+  local record = cmsgpack.unpack(string.sub(bytes, 2))
+  if string.sub(bytes, 1, 1) == '$FORMAT_BEFORE' then
+    for _, entry in ipairs(record[$ENTRIES]) do
+      entry[$CAPACITY], entry[$REVISION], entry[$WEIGHED] = 1, 0, 0
+      entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = 0, 0, ''
+    end
+  end
+  return record
+end
+
+local floor
+local function floor_of_bucket()
+  floor = floor or tonumber(redis.call('GET', KEYS[1]) or 0)
+  return floor
 end
 
 local records, stored = {}, {}
-for _, key in ipairs(KEYS) do
+for i = 2, #KEYS do
+  local key = KEYS[i]
   if records[key] == nil then
     local bytes = redis.call('GET', key)
     if bytes then
       local format = string.sub(bytes, 1, 1)
-      if format ~= '$FORMAT' then
+      if format ~= '$FORMAT' and format ~= '$FORMAT_BEFORE' then
         return redis.error_reply('$TOO_NEW ' .. (string.byte(format) or 0))
       end
-      records[key], stored[key] = cmsgpack.unpack(string.sub(bytes, 2)), true
+      records[key], stored[key] = decode(bytes), bytes
     else
       records[key] = false
     end
@@ -233,38 +342,47 @@ for _, key in ipairs(KEYS) do
 end
 
 local replies = { lease_us }
-for i, key in ipairs(KEYS) do
-  local existed = records[key]
-  local record = existed or { 0, epoch, {}, {} }
-  expire(record)
-  hand_over(record)
-  local op, reply = word(), nil
-  if op == '$OP_ACQUIRE' then
-    reply = acquire(record)
-  elseif op == '$OP_RENEW' then
-    reply = renew(record)
-  elseif op == '$OP_RELEASE' then
-    reply = release(record)
+for i = 2, #KEYS do
+  local key = KEYS[i]
+  local record, op, reply = records[key], word(), nil
+  if op == '$OP_INSPECT' then
+    reply = { $REPLY_INSPECTED, record and encode(record) }
   else
-    reply = { $REPLY_INSPECTED, existed and encode(record) }
+    record = record or { floor_of_bucket(), epoch, {}, {} }
+    expire(record)
+    hand_over(record)
+    if op == '$OP_ACQUIRE' then
+      reply = acquire(record)
+    elseif op == '$OP_RENEW' then
+      reply = renew(record)
+    elseif op == '$OP_REWEIGH' then
+      reply = reweigh(record)
+    elseif op == '$OP_REVOKE' then
+      reply = revoke(record)
+    else
+      reply = release(record)
+    end
+    local spent = #record[$ENTRIES] == 0 and #record[$CLOSED] == 0 and record[$LAST] < wall_us
+    records[key] = not spent and record
   end
-  replies[i + 1] = reply
-  local spent = #record[$ENTRIES] == 0 and #record[$CLOSED] == 0 and record[$LAST] < wall_us
-  records[key] = not spent and record
+  replies[i] = reply
 end
 
-for _, key in ipairs(KEYS) do
+for i = 2, #KEYS do
+  local key = KEYS[i]
   local record = records[key]
   if record then
-    redis.call('SET', key, encode(record), 'PX', keep_for_ms(record))
+    local bytes = encode(record)
+    if bytes ~= stored[key] then redis.call('SET', key, bytes, 'PX', keep_for_ms(record)) end
   elseif stored[key] then
     redis.call('DEL', key)
   end
   -- A key that comes twice is written once.
   records[key], stored[key] = nil, nil
 end
-for _, rid in ipairs(granted) do
+for _, notice in ipairs(notices) do
   -- A hint: a user who may not publish still releases, and the waiter looks by itself.
-  redis.pcall('SPUBLISH', prefix .. string.sub(rid, 1, $NODE_CHARS), rid)
+  local payload = '$PUSH_FORMAT ' .. table.concat(notice, ' ')
+  redis.pcall('SPUBLISH', prefix .. string.sub(notice[2], 1, $NODE_CHARS), payload)
 end
 return replies

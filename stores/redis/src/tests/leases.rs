@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use leasehold_core::name::{Class, ResourceName};
 use leasehold_core::protocol::{
-    self, Acquire, Closed, Entry, NodeId, Now, Op, Phase, Record, Release, Renew, Reply, Rid,
+    self, Acquire, Capacity, Closed, Entry, NodeId, Now, Op, Phase, Record, Release, Renew, Reply,
+    Revoke, Reweigh, Rid, Weight,
 };
-use leasehold_core::store::LeaseCall;
+use leasehold_core::store::{Event, LeaseCall};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -50,6 +51,7 @@ struct Ask {
 enum What {
     Acquire {
         weight: u32,
+        capacity: (u32, u64),
         ttl_us: u64,
         wait: bool,
         want: u64,
@@ -61,6 +63,13 @@ enum What {
     Release {
         used: Used,
         close_in: i64,
+    },
+    Reweigh {
+        change: u64,
+        weight: u32,
+    },
+    Revoke {
+        grace_us: u64,
     },
     Inspect,
 }
@@ -82,7 +91,8 @@ enum Used {
 
 fn asks() -> impl Strategy<Value = Ask> {
     let acquire = (
-        select(vec![1, 1, 1, 1, 0, 2]),
+        select(vec![0, 0, 0, 1, 1, 2, 3]),
+        select(vec![(1, 0), (1, 0), (3, 0), (u32::MAX, 0), (2, 1), (4, 2)]),
         select(vec![
             1,
             20_000,
@@ -103,20 +113,33 @@ fn asks() -> impl Strategy<Value = Ask> {
             Seen::NearlyAll,
         ]),
     );
-    let acquire = acquire.prop_map(|(weight, ttl_us, wait, want, seen)| What::Acquire {
-        weight,
-        ttl_us,
-        wait,
-        want,
-        seen,
-    });
+    let acquire = acquire.prop_map(
+        |(weight, capacity, ttl_us, wait, want, seen)| What::Acquire {
+            weight,
+            capacity,
+            ttl_us,
+            wait,
+            want,
+            seen,
+        },
+    );
     let renew = (0_u64..4).prop_map(|renewal| What::Renew { renewal });
     let release = (
         select(vec![Used::Nothing, Used::First, Used::End, Used::Beyond]),
         select(vec![-5, 0, 1, 900, 3_000_000]),
     );
     let release = release.prop_map(|(used, close_in)| What::Release { used, close_in });
-    let what = prop_oneof![5 => acquire, 2 => renew, 3 => release, 1 => Just(What::Inspect)];
+    let reweigh = (0_u64..4, 0_u32..4);
+    let reweigh = reweigh.prop_map(|(change, weight)| What::Reweigh { change, weight });
+    let revoke = select(vec![0, 1_000_000]).prop_map(|grace_us| What::Revoke { grace_us });
+    let what = prop_oneof![
+        7 => acquire,
+        2 => renew,
+        3 => release,
+        1 => reweigh,
+        1 => revoke,
+        1 => Just(What::Inspect),
+    ];
     let not_after = select(vec![
         -1,
         0,
@@ -163,6 +186,7 @@ impl Ask {
         let op = match self.what {
             What::Acquire {
                 weight,
+                capacity: (size, revision),
                 ttl_us,
                 wait,
                 want,
@@ -170,7 +194,8 @@ impl Ask {
             } => Op::Acquire(Acquire {
                 rid,
                 not_after_us,
-                weight,
+                weight: Weight::from(weight),
+                capacity: Capacity { size, revision },
                 ttl_us,
                 wait,
                 want,
@@ -198,6 +223,18 @@ impl Ask {
                 },
                 close_until_us: at(now, close_in),
             }),
+            What::Reweigh { change, weight } => Op::Reweigh(Reweigh {
+                rid,
+                not_after_us,
+                change,
+                weight: Weight::from(weight),
+            }),
+            What::Revoke { grace_us } => Op::Revoke(Revoke {
+                rid,
+                not_after_us,
+                grace_us,
+                reason: "wartung, um neun: ü".into(),
+            }),
             What::Inspect => Op::Inspect,
         };
         LeaseCall {
@@ -214,6 +251,10 @@ struct Seldom {
     closed: u32,
     renewed: u32,
     spent: u32,
+    told: u32,
+    reweighed: u32,
+    too_heavy: u32,
+    shared: u32,
 }
 
 #[test]
@@ -225,10 +266,16 @@ fn lua_and_the_protocol_agree_on_every_answer_push_and_record() {
     let batch = (vec(asks(), 1..4), clock_steps(), prop::bool::weighted(0.02));
     let mut seldom = Seldom::default();
     let counts = std::cell::RefCell::new(&mut seldom);
-    let result = runner(250).run(&vec(batch, 1..40), |batches| {
+    let floors = select(vec![0, START_US - 5, START_US + 2_000_000, LARGEST - 2_000]);
+    let result = runner(400).run(&(floors, vec(batch, 1..40)), |(floor, batches)| {
         let mut model: BTreeMap<ResourceName, Record> = BTreeMap::new();
         for name in &names {
             rig.delete(&rig.keys.lease(name));
+        }
+        let floor_key = rig.keys.floor(names[0].bucket());
+        rig.delete(&floor_key);
+        if floor > 0 {
+            rig.set(&floor_key, floor.to_string().as_bytes());
         }
         let mut now = Now {
             lease_us: START_US,
@@ -238,22 +285,30 @@ fn lua_and_the_protocol_agree_on_every_answer_push_and_record() {
         for (asks, by_us, reboot) in batches {
             now = step(now, by_us);
             now.epoch += u64::from(reboot);
-            let (mut calls, mut replies, mut granted) = (vec![], vec![], vec![]);
+            let (mut calls, mut replies, mut events) = (vec![], vec![], vec![]);
             for ask in &asks {
                 let name = &names[ask.name];
                 let call = ask.call(model.get(name), now, &names);
                 let existed = model.contains_key(name);
-                let outcome = protocol::apply(model.remove(name), &call.op, now);
+                let outcome = protocol::apply(model.remove(name), floor, &call.op, now);
                 let mut counts = counts.borrow_mut();
                 counts.spent += u32::from(existed && outcome.record.is_none());
                 counts.queued += u32::from(matches!(outcome.reply, Reply::Queued { .. }));
                 counts.closed += u32::from(matches!(outcome.reply, Reply::Closed));
                 counts.renewed += u32::from(matches!(outcome.reply, Reply::Renewed { .. }));
-                counts.handed_over += u32::from(!outcome.granted.is_empty());
+                counts.too_heavy += u32::from(matches!(outcome.reply, Reply::TooHeavy { .. }));
+                counts.reweighed += u32::from(matches!(outcome.reply, Reply::Weighed { .. }));
+                let told = outcome.notices.iter().copied().map(Event::from);
+                let told: Vec<_> = told.collect();
+                let handed_over = told.iter().any(|e| matches!(e, Event::Granted(_)));
+                counts.handed_over += u32::from(handed_over);
+                counts.told += u32::from(!told.is_empty() && !handed_over);
+                let holders = outcome.record.iter().flat_map(|r| &r.entries);
+                counts.shared += u32::from(holders.filter(|e| e.holds()).count() > 1);
                 model.extend(outcome.record.map(|record| (name.clone(), record)));
                 calls.push(call);
                 replies.push(outcome.reply);
-                granted.extend(outcome.granted);
+                events.extend(told);
             }
             let answer = rig.run(
                 &rig.scripts.leases,
@@ -264,7 +319,7 @@ fn lua_and_the_protocol_agree_on_every_answer_push_and_record() {
             let answers = take_replies(answer).unwrap();
             prop_assert_eq!(answers.now.lease_us, now.lease_us);
             prop_assert_eq!(answers.value, replies, "{:?}", calls);
-            prop_assert_eq!(rig.take_pushes(), granted, "{:?}", calls);
+            prop_assert_eq!(rig.take_pushes(), events, "{:?}", calls);
             for name in &names {
                 let key = rig.keys.lease(name);
                 let stored = rig.get(&key).map(|bytes| protocol::decode(&bytes).unwrap());
@@ -285,6 +340,10 @@ fn lua_and_the_protocol_agree_on_every_answer_push_and_record() {
         seldom.closed,
         seldom.renewed,
         seldom.spent,
+        seldom.told,
+        seldom.reweighed,
+        seldom.too_heavy,
+        seldom.shared,
     ] {
         assert!(count > 20, "{count}");
     }
@@ -298,7 +357,7 @@ fn full_record(last: u64) -> Record {
             seq: LARGEST - i,
         },
         phase,
-        weight: 1,
+        weight: Weight::All,
         ttl_us: 30_000_000,
         want: 1,
         seen: last - 1,
@@ -311,6 +370,12 @@ fn full_record(last: u64) -> Record {
         expires_us: 0,
         renewal: (1 << 40) + 1,
         label: "x".repeat(40),
+        capacity: u32::MAX,
+        revision: LARGEST,
+        weighed: 3,
+        revoked_us: LARGEST,
+        grace_us: LARGEST,
+        reason: "y".repeat(40),
     };
     let mut holder = entry(0, Phase::Held);
     (holder.first, holder.end) = (last, last);
@@ -370,14 +435,15 @@ fn a_newer_record_changes_nothing_in_the_whole_batch() {
     let rig = Rig::new(newer.bucket(), &[]);
     let now = step(Now::default(), i64::try_from(START_US).unwrap());
     let mut bytes = protocol::encode(&full_record(START_US));
-    bytes[0] = b'2';
+    bytes[0] = b'3';
     rig.set(&rig.keys.lease(&newer), &bytes);
     let ask = Ask {
         name: 0,
         rid: (0, 1),
         not_after_in: 1,
         what: What::Acquire {
-            weight: 1,
+            weight: 0,
+            capacity: (1, 0),
             ttl_us: 1_000_000,
             wait: true,
             want: 1,

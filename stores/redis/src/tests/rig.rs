@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use leasehold_core::Namespace;
 use leasehold_core::name::Bucket;
-use leasehold_core::protocol::{NodeId, Now, Rid};
+use leasehold_core::protocol::{NodeId, Now};
+use leasehold_core::store::Event;
 use leasehold_testkit::RedisServer;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use redis::aio::MultiplexedConnection;
@@ -17,7 +18,7 @@ use crate::script::{Script, Scripts};
 pub(super) struct Rig {
     pub(super) keys: Keys,
     pub(super) scripts: Scripts,
-    pushes: Arc<Mutex<Vec<Rid>>>,
+    pushes: Arc<Mutex<Vec<Event>>>,
     driver: MultiplexedConnection,
     runtime: tokio::runtime::Runtime,
     _server: RedisServer,
@@ -111,7 +112,7 @@ impl Rig {
     }
 
     /// The pushes since the last time. A script's pushes to its own connection come before its answer.
-    pub(super) fn take_pushes(&self) -> Vec<Rid> {
+    pub(super) fn take_pushes(&self) -> Vec<Event> {
         std::mem::take(&mut self.pushes.lock().unwrap())
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use leasehold_core::name::{Class, ResourceName};
-use leasehold_core::protocol::{Acquire, NodeId, Op, Release, Renew, Reply, Rid};
+use leasehold_core::protocol::{Acquire, Capacity, NodeId, Op, Release, Renew, Reply, Rid, Weight};
 use leasehold_core::store::{Connector, Event, LeaseCall, Session, StoreError, StoreHandle};
 use leasehold_core::{Env, Namespace};
 use leasehold_redis::RedisStore;
@@ -91,7 +91,8 @@ pub(crate) fn acquire(rid: Rid) -> Op {
     Op::Acquire(Acquire {
         rid,
         not_after_us: NEVER,
-        weight: 1,
+        weight: Weight::All,
+        capacity: Capacity::ONE,
         ttl_us: 30_000_000,
         wait: true,
         want: 1,

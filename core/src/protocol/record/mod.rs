@@ -1,11 +1,15 @@
 //! What a store keeps of a resource, and its bytes.
 
+mod before;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Now, Rid};
+use super::{Capacity, Now, Rid, Weight};
 
 /// The first byte of every record: the version of its layout.
-pub const FORMAT: u8 = b'1';
+pub const FORMAT: u8 = b'2';
+/// The layout before it, which is still read: an entry ended with its label.
+pub const FORMAT_BEFORE: u8 = b'1';
 
 /// Where an entry stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +60,7 @@ pub struct Entry {
     /// Holder or waiter.
     pub phase: Phase,
     /// How much of the capacity it takes.
-    pub weight: u32,
+    pub weight: Weight,
     /// The full TTL it asked for.
     pub ttl_us: u64,
     /// How many fences it asked for.
@@ -81,12 +85,38 @@ pub struct Entry {
     pub renewal: u64,
     /// Who it is, for people.
     pub label: String,
+    /// How large its client takes the resource to be.
+    pub capacity: u32,
+    /// Which announcement of the capacity that is: the highest one counts.
+    pub revision: u64,
+    /// The latest change of weight that was asked for.
+    pub weighed: u64,
+    /// When it was revoked; 0 if it was not.
+    pub revoked_us: u64,
+    /// How long a revoked holder that hears of it may go on.
+    pub grace_us: u64,
+    /// Why it was revoked, for people.
+    pub reason: String,
 }
 
 impl Entry {
     /// Whether it takes capacity now.
     pub fn holds(&self) -> bool {
         matches!(self.phase, Phase::Granted | Phase::Held)
+    }
+
+    /// Whether it stands in the queue and was heard from lately: only then it is in turn, and in the way of others.
+    pub fn is_live_waiter(&self, now: Now) -> bool {
+        self.phase == Phase::Waiting
+            && now.lease_us.saturating_sub(self.heard_us) <= super::LIVENESS_US
+    }
+
+    /// What its client says of the capacity.
+    pub fn announced(&self) -> Capacity {
+        Capacity {
+            size: self.capacity,
+            revision: self.revision,
+        }
     }
 }
 
@@ -159,12 +189,12 @@ pub enum TooNew {
     Damaged(String),
 }
 
-/// Reads a record back.
+/// Reads a record back, also one that the version before this one wrote.
 pub fn decode(bytes: &[u8]) -> Result<Record, TooNew> {
+    let damaged = |e: rmp_serde::decode::Error| TooNew::Damaged(e.to_string());
     match bytes.split_first() {
-        Some((&FORMAT, rest)) => {
-            rmp_serde::from_slice(rest).map_err(|e| TooNew::Damaged(e.to_string()))
-        }
+        Some((&FORMAT, rest)) => rmp_serde::from_slice(rest).map_err(damaged),
+        Some((&FORMAT_BEFORE, rest)) => before::read(rest).map_err(damaged),
         Some((&other, _)) => Err(TooNew::Version {
             found: char::from(other),
             supported: char::from(FORMAT),
