@@ -1,5 +1,6 @@
 //! The errors users meet. `Busy`, `Unavailable` and `Lost` are three different failures and never share a variant.
 
+use std::panic::Location;
 use std::time::Duration;
 
 use crate::fence::Fence;
@@ -25,6 +26,9 @@ pub enum Error {
     /// You had it, and no longer do.
     #[error(transparent)]
     Lost(#[from] Lost),
+    /// The task that asks has it already, and would wait for itself.
+    #[error(transparent)]
+    Relock(#[from] Relock),
     /// A name that no store would take.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -93,6 +97,21 @@ pub struct Busy {
 }
 
 impl Busy {
+    /// A task of this client has it.
+    pub(crate) fn local(
+        name: ResourceName,
+        label: &str,
+        held_for: Duration,
+        remaining: Duration,
+    ) -> Self {
+        Self {
+            name,
+            holder: label.to_owned(),
+            held_for,
+            remaining,
+        }
+    }
+
     pub(crate) fn new(name: ResourceName, holder: String, held_us: u64, remaining_us: u64) -> Self {
         Self {
             name,
@@ -103,6 +122,36 @@ impl Busy {
             },
             held_for: Duration::from_micros(held_us),
             remaining: Duration::from_micros(remaining_us),
+        }
+    }
+}
+
+/// A task asked for what it holds already: a lock is not re-entrant, and it would wait for itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this task holds `{name}` already, since {held_at}, and would wait for itself at {asked_at}: pass the guard on, or \
+     release it first; if several futures of one task take turns on purpose, say so with `allow_same_task()`"
+)]
+#[non_exhaustive]
+pub struct Relock {
+    /// The resource.
+    pub name: ResourceName,
+    /// The line of the program that locked.
+    pub held_at: &'static Location<'static>,
+    /// The line that asked again.
+    pub asked_at: &'static Location<'static>,
+}
+
+impl Relock {
+    pub(crate) fn new(
+        name: ResourceName,
+        held_at: &'static Location<'static>,
+        asked_at: &'static Location<'static>,
+    ) -> Self {
+        Self {
+            name,
+            held_at,
+            asked_at,
         }
     }
 }
@@ -142,6 +191,9 @@ pub enum LostCause {
     /// It was held longer than its class allows.
     #[error("it was held longer than its max_hold")]
     MaxHold,
+    /// It was told to go, and its grace is over; [`revocation`](crate::Lease::revocation) says why.
+    #[error("it was revoked, and its grace is over")]
+    Revoked,
     /// The coordinator was shut down.
     #[error("its coordinator was shut down")]
     ShutDown,
@@ -155,6 +207,7 @@ impl LostCause {
             LostCause::Deleted => "deleted",
             LostCause::Unreachable => "unreachable",
             LostCause::MaxHold => "max_hold",
+            LostCause::Revoked => "revoked",
             LostCause::ShutDown => "shut_down",
         }
     }

@@ -14,11 +14,14 @@ mod register;
 mod replay;
 pub mod store;
 
-pub use client::{Builder, Coordinator};
+pub use client::{
+    Builder, Coordinator, Departure, Health, Holder, Inspection, Listing, Revocation, Shutdown,
+    Waiter,
+};
 pub use env::{Env, Moment};
-pub use error::{Busy, Error, Lost, LostCause, TtlError};
+pub use error::{Busy, Error, Lost, LostCause, Relock, TtlError};
 pub use fence::Fence;
-pub use lock::{Election, Leader, Leadership, Lease, MutexGuard, Mutexes};
+pub use lock::{Election, Fairness, Leader, Leadership, Lease, MutexGuard, Mutexes};
 pub use name::{Class, NameError, Namespace, ResourceName};
 pub use protocol::{Expect, NodeId, Register, RegisterReply};
 pub use register::{Put, RegisterHandle};

@@ -82,8 +82,8 @@ fn name(id: impl std::fmt::Display) -> ResourceName {
 }
 
 async fn inspect(observer: &Coordinator, id: impl std::fmt::Display) -> Record {
-    let found = observer.inspect(&name(id)).await.unwrap();
-    found.map(|found| found.value).unwrap_or_default()
+    let found = observer.record(&name(id)).await.unwrap();
+    found.value.unwrap_or_default()
 }
 
 async fn is_held(observer: &Coordinator, id: impl std::fmt::Display) -> bool {

@@ -28,7 +28,7 @@ async fn nodes_see_each_other_within_a_heartbeat_and_no_longer_after_a_shutdown(
     assert_eq!(labels(&b), ["a", "b"]);
     env.sleep(Duration::from_secs(6)).await;
     assert_eq!(labels(&a), ["a", "b"]);
-    b.shutdown().await;
+    b.shutdown(Duration::ZERO).await;
     env.sleep(Duration::from_secs(6)).await;
     assert_eq!(labels(&a), ["a"]);
     assert_eq!(a.members().incarnation, b.members().incarnation);

@@ -76,7 +76,7 @@ async fn acquisitions_losses_and_renewals_are_recorded_by_class_and_never_by_nam
         users(&b).lock(SECRET).await.unwrap(),
     );
     let leader = mine.campaign().await.unwrap();
-    b.shutdown().await;
+    b.shutdown(Duration::ZERO).await;
     drop((kept, leader));
 
     let (counters, all) = counters(&snapshotter);

@@ -97,11 +97,11 @@ async fn a_dropped_guard_and_a_dropped_wait_leave_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn waiters_are_served_in_the_order_they_came_without_polling() {
-    let (env, [a, b]) = fleet().await;
-    let guard = a.mutexes("m").unwrap().lock(1).await.unwrap();
+    let (env, nodes) = fleet::<6>().await;
+    let guard = nodes[5].mutexes("m").unwrap().lock(1).await.unwrap();
     let (done, mut order) = tokio::sync::mpsc::unbounded_channel();
     for n in 0..5 {
-        let (node, env, done) = ([&a, &b][n % 2].clone(), env.clone(), done.clone());
+        let (node, env, done) = (nodes[n].clone(), env.clone(), done.clone());
         let start = env.now() + Duration::from_millis(n as u64 + 1);
         env.clone().spawn(async move {
             env.sleep_until(start).await;
@@ -161,7 +161,7 @@ async fn shutdown_releases_what_was_dropped_and_says_lost_to_the_rest() {
     let dropped = a.mutexes("m").unwrap().lock(1).await.unwrap();
     let kept = a.mutexes("m").unwrap().lock(2).await.unwrap();
     drop(dropped);
-    a.shutdown().await;
+    a.shutdown(Duration::ZERO).await;
     assert_eq!(kept.lost().await, LostCause::ShutDown);
     drop(b.mutexes("m").unwrap().try_lock(1).await.unwrap());
     drop(b.mutexes("m").unwrap().try_lock(2).await.unwrap());
@@ -223,16 +223,16 @@ fn handles_guards_and_futures_can_move_between_threads() {
     future(|c| async move { drop(c.mutexes("m").unwrap().try_lock(1).await) });
     future(|c| async move { drop(c.election("e").unwrap().campaign().await) });
     future(|c| async move { drop(c.register("r").unwrap().get().await) });
-    future(|c| async move { c.shutdown().await });
+    future(|c| async move { c.shutdown(Duration::ZERO).await });
     send(|error: Error| error.is_busy());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_contended_mutex_leaves_nothing_of_its_ended_requests() {
-    let (env, [a, b]) = fleet().await;
+    let (env, nodes) = fleet::<20>().await;
     let mut tasks = Vec::new();
-    for n in 0..20 {
-        let (env, mutexes) = (env.clone(), [&a, &b][n % 2].mutexes("m").unwrap());
+    for node in &nodes {
+        let (env, mutexes) = (env.clone(), node.mutexes("m").unwrap());
         tasks.push(env.clone().spawn(async move {
             for _ in 0..10 {
                 let guard = mutexes.lock(1).await.unwrap();
@@ -246,7 +246,7 @@ async fn a_contended_mutex_leaves_nothing_of_its_ended_requests() {
         .unwrap()
         .resource(1)
         .unwrap();
-    let record = a.inspect(&name).await.unwrap().unwrap().value;
+    let record = nodes[0].record(&name).await.unwrap().value.unwrap();
     assert!(record.entries.len() > 10);
     assert_eq!(record.closed, []);
     for task in tasks {

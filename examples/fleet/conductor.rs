@@ -69,7 +69,7 @@ pub(crate) async fn run(store: Option<String>) -> anyhow::Result<bool> {
     fleet.screen.header();
     fleet.story().await?;
     let verdict = Verdict::of(&rows::read(&fleet.rows_path)?);
-    fleet.coord.shutdown().await;
+    fleet.coord.shutdown(Duration::ZERO).await;
     fleet.screen.line(&verdict.to_string());
     Ok(verdict.is_good())
 }

@@ -50,7 +50,7 @@ pub(crate) async fn run(arguments: Arguments, store: &str) -> anyhow::Result<()>
         .run_ttl(5.s())
         .run_until(stopped())
         .await?;
-    coord.shutdown().await;
+    coord.shutdown(std::time::Duration::ZERO).await;
     Ok(())
 }
 

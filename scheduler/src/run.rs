@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::protocol::Entry as LeaseEntry;
 use leasehold_core::{Class, Fence, MutexGuard, ResourceName};
 use tokio_util::sync::CancellationToken;
 
@@ -57,9 +56,8 @@ pub(crate) async fn lease(
 pub(crate) async fn reap(shared: &Shared, ledger: &mut Ledger) -> Result<(), Error> {
     let mut gone = Vec::new();
     for run in &ledger.running {
-        let record = shared.coord.inspect(&lease_name(&run.lease)?).await?;
-        let held = record.is_some_and(|record| record.value.entries.iter().any(LeaseEntry::holds));
-        if !held {
+        let lease = shared.coord.inspect(&lease_name(&run.lease)?).await?;
+        if !lease.is_held() {
             gone.push(run.lease.clone());
         }
     }

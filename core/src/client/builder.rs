@@ -1,7 +1,7 @@
 //! Connecting.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::StoreClock;
 use super::coordinator::{Coordinator, Inner};
-use super::{Core, cleaner, inbox::Inbox, membership, renewer};
+use super::floors::Floors;
+use super::health::Pulse;
+use super::line::Lines;
+use super::renewals::Renewals;
+use super::{Core, cleaner, floors, inbox::Inbox, membership, renewer};
 use crate::env::Env;
 use crate::error::Error;
 use crate::metrics;
@@ -93,7 +97,6 @@ impl Builder {
         let env = self.env;
         let node = NodeId::new(env.uuid());
         let (events_in, events) = mpsc::unbounded_channel();
-        let (renewals, grants) = mpsc::unbounded_channel();
         let (cleanups, cleanup_requests) = mpsc::unbounded_channel();
         let session = Session {
             namespace: namespace.clone(),
@@ -114,7 +117,12 @@ impl Builder {
             request_timeout: self.request_timeout,
             clock: StoreClock::default(),
             inbox: Arc::new(Inbox::default()),
-            renewals,
+            lines: Lines::default(),
+            renewals: Renewals::default(),
+            floors: Floors::default(),
+            cleaning: AtomicUsize::new(0),
+            pulse: Pulse::default(),
+            closing: CancellationToken::new(),
             cleanups,
             membership: watch::Sender::new(Arc::default()),
             meta: Mutex::new(BTreeMap::new()),
@@ -153,8 +161,9 @@ impl Builder {
         };
         drop(session);
 
-        background.spawn(Arc::clone(&core.inbox).run(events));
-        let renewer = background.spawn(renewer::run(Arc::clone(&core), behind.clone(), grants));
+        background.spawn(Inbox::run(Arc::clone(&core), events));
+        let renewer = background.spawn(renewer::run(Arc::clone(&core), behind.clone()));
+        let floors = background.spawn(floors::run(Arc::clone(&core), behind.clone()));
         let members = background.spawn(membership::run(Arc::clone(&core), behind.clone()));
         let cleaner = background.spawn(cleaner::run(
             Arc::clone(&core),
@@ -166,7 +175,7 @@ impl Builder {
             core,
             store,
             background,
-            vec![members, cleaner],
+            vec![members, floors, cleaner],
         )))
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Core, Held};
+use super::line::Line;
+use super::{Core, Tenure};
 use crate::env::Moment;
 use crate::name::{Bucket, ResourceName};
 use crate::protocol::{Op, Release, Reply, Rid};
@@ -27,17 +29,38 @@ pub(crate) struct Cleanup {
     pub(crate) close_until_us: u64,
     /// After this instant the store has forgotten the request by itself.
     pub(crate) give_up: Moment,
+    /// The line whose tenure it was: it goes on then.
+    pub(crate) line: Option<Line>,
 }
 
 impl Cleanup {
-    /// Of a lease that was held.
-    pub(crate) fn of(core: &Core, held: &Held) -> Self {
+    /// Of a tenure.
+    pub(crate) fn of(core: &Core, tenure: &Tenure) -> Self {
         Self {
-            name: held.name.clone(),
-            rid: held.rid,
-            used: held.fence.get(),
-            close_until_us: held.close_until_us,
-            give_up: core.env.now() + held.ttl + core.request_timeout,
+            name: tenure.name.clone(),
+            rid: tenure.rid,
+            used: tenure.used(),
+            close_until_us: tenure.close_until_us,
+            give_up: core.env.now() + tenure.ttl + core.request_timeout,
+            line: tenure.line.clone(),
+        }
+    }
+}
+
+impl Core {
+    /// Hands a request to the cleaner, on or off a runtime.
+    pub(crate) fn clean_up(&self, cleanup: Cleanup) {
+        self.cleaning.fetch_add(1, Ordering::AcqRel);
+        if self.cleanups.send(cleanup).is_err() {
+            // The cleaner has ended, after a shutdown: the lease ends with its TTL.
+            self.cleaning.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    fn cleaned(self: &Arc<Self>, request: &Cleanup) {
+        self.cleaning.fetch_sub(1, Ordering::AcqRel);
+        if let Some(line) = &request.line {
+            self.lines.left(self, line, request.rid);
         }
     }
 }
@@ -99,7 +122,13 @@ async fn clean(core: Arc<Core>, store: StoreHandle, mut requests: Vec<Cleanup>) 
         match core.send(&store, &calls, core.request_timeout).await {
             Ok(answer) => {
                 let mut replies = answer.replies.value.into_iter();
-                requests.retain(|_| !matches!(replies.next(), Some(Reply::Released { .. })));
+                requests.retain(|request| {
+                    let released = matches!(replies.next(), Some(Reply::Released { .. }));
+                    if released {
+                        core.cleaned(request);
+                    }
+                    !released
+                });
             }
             Err(error) => tracing::debug!(%error, "a release waits for the store"),
         }
@@ -109,6 +138,7 @@ async fn clean(core: Arc<Core>, store: StoreHandle, mut requests: Vec<Cleanup>) 
                 return true;
             }
             tracing::debug!(name = %request.name, "not released: the store forgets it by itself");
+            core.cleaned(request);
             false
         });
         if requests.is_empty() {

@@ -1,20 +1,21 @@
 //! The handle that users clone freely.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::{Builder, Core};
+use super::{Builder, Core, Departure, Health, Inspection, Listing, inspect, look, revoke};
 use crate::env::{Background, Env};
 use crate::error::Error;
 use crate::fence::Fence;
 use crate::lock::{Election, Mutexes};
 use crate::name::{Class, Namespace, ResourceName};
-use crate::protocol::{NodeId, Now, Op, Record, Reply};
+use crate::protocol::{NodeId, Now, Record};
 use crate::register::RegisterHandle;
-use crate::store::{Capabilities, Connector, LeaseCall, Membership, Stamped, StoreHandle};
+use crate::store::{Capabilities, Connector, Membership, Stamped, StoreHandle};
 
 /// A client of a store: makes locks, elections and registers. Cheap to clone; one connection and one background thread
 /// for all clones.
@@ -115,15 +116,86 @@ impl Coordinator {
         RegisterHandle::new(Arc::clone(&self.inner), name)
     }
 
-    /// Who holds a resource and who waits for it, as the store sees it; `None` if nobody does.
+    /// Who holds a resource and who waits for it, as the store sees it. Changes nothing: what has expired is shown so.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use leasehold_core::{Coordinator, store::MemoryStore};
+    /// # let coord = Coordinator::builder(MemoryStore::new(), "billing").label("me").connect().await?;
+    /// let invoices = coord.mutexes("invoice")?;
+    /// let guard = invoices.lock(7).await?;
+    /// let found = coord.inspect(&invoices.name(7)?).await?;
+    /// assert_eq!((&*found.holders[0].label, found.waiters.len()), ("me", 0));
+    /// # Ok::<(), leasehold_core::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the store can't say.
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub async fn inspect(&self, name: &ResourceName) -> Result<Option<Stamped<Record>>, Error> {
+    pub async fn inspect(&self, name: &ResourceName) -> Result<Inspection, Error> {
         inspect(&self.inner, name).await
+    }
+
+    /// Resources that are held or waited for, whose whole names (`class/id`) begin with `prefix`; `limit` at most. It
+    /// takes a request for each few hundred of them, and on a Redis server for each thousand keys of its database.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store can't say.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn list(&self, prefix: &str, limit: usize) -> Result<Listing, Error> {
+        super::inspect::list(&self.inner, prefix, limit).await
+    }
+
+    /// A resource's record as the store keeps it, for tools and tests.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store can't say.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn record(&self, name: &ResourceName) -> Result<Stamped<Option<Record>>, Error> {
+        look(&self.inner, name).await
+    }
+
+    /// Tells the present holders of a resource to go, and why. Each that hears of it (by a push, or by its next renewal)
+    /// may go on for `grace`; then its guard is lost ([`LostCause::Revoked`](crate::LostCause::Revoked)) and its lease
+    /// passes on. One that does not hear of it is renewed no more, so that its lease ends where it was promised to end:
+    /// within one TTL. Answers how many holders were told.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store can't say whether they were.
+    ///
+    /// # Cancel safety
+    /// Dropped, they may still be told.
+    pub async fn revoke(
+        &self,
+        name: &ResourceName,
+        reason: &str,
+        grace: Duration,
+    ) -> Result<usize, Error> {
+        revoke::revoke(&self.inner, name, reason, grace).await
+    }
+
+    /// How this client is: for a readiness probe.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use leasehold_core::{Coordinator, store::MemoryStore};
+    /// # let coord = Coordinator::builder(MemoryStore::new(), "billing").connect().await?;
+    /// assert!(coord.health().is_ready);
+    /// # Ok::<(), leasehold_core::Error>(()) }).unwrap();
+    /// ```
+    pub fn health(&self) -> Health {
+        self.inner.core.health()
+    }
+
+    /// Whether the store's wall clock has left its course, and by how much; see [`Health::store_clock`].
+    pub fn store_clock_departure(&self) -> Option<Departure> {
+        self.inner.core.clock.departure()
     }
 
     /// What the store can do, and how safe it is.
@@ -190,19 +262,47 @@ impl Coordinator {
         self.inner.core.clock.estimate(&self.inner.core.env)
     }
 
-    /// Stops: renews nothing more, ends what guards have dropped, leaves the members; guards that are still held are
-    /// lost ([`LostCause::ShutDown`](crate::LostCause::ShutDown)). Returns once the background work is done, within two
-    /// request timeouts; a second call meanwhile returns at once.
+    /// Stops, so that no other node waits for a TTL: takes no more requests, gives guards that are still held until
+    /// `grace` has passed, and loses the rest ([`LostCause::ShutDown`](crate::LostCause::ShutDown)); everything is
+    /// released, and the node leaves the members. Returns once that is done: at the latest two request timeouts after
+    /// the grace. A second call meanwhile returns at once.
     ///
     /// # Cancel safety
-    /// Cancel safe: the stop itself goes on.
-    pub async fn shutdown(&self) {
-        self.inner.core.stop.cancel();
+    /// Dropped before the grace is over, the client takes no requests and goes on renewing what is held; after that the
+    /// stop itself goes on.
+    pub async fn shutdown(&self, grace: Duration) -> Shutdown {
+        let core = &self.inner.core;
+        core.closing.cancel();
+        let deadline = core.env.now() + grace;
+        // Looked at now and then: guards end without a word to anybody.
+        while core.renewals.len() > 0 && core.env.now() < deadline {
+            let next = (core.env.now() + LOOK).min(deadline);
+            core.env.sleep_until(next).await;
+        }
+        let cut_short = core.renewals.len();
+        core.stop.cancel();
         if let (Some(background), tasks) = self.inner.take_background() {
             // Its own task, so that a dropped shutdown still finishes.
             drop(background.finish(tasks).await);
         }
+        Shutdown {
+            cut_short,
+            unreleased: core.cleaning.load(Ordering::Acquire),
+        }
     }
+}
+
+/// How often a shutdown looks whether guards are left.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What a shutdown met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shutdown {
+    /// Leases that were still held when the grace was over, and were lost.
+    pub cut_short: usize,
+    /// Releases that the store did not acknowledge: those leases end with their TTL.
+    pub unreleased: usize,
 }
 
 impl fmt::Debug for Coordinator {
@@ -214,23 +314,4 @@ impl fmt::Debug for Coordinator {
             .field("node", &core.node)
             .finish_non_exhaustive()
     }
-}
-
-/// Looks at one resource.
-pub(crate) async fn inspect(
-    inner: &Inner,
-    name: &ResourceName,
-) -> Result<Option<Stamped<Record>>, Error> {
-    let core = &inner.core;
-    let call = LeaseCall {
-        name: name.clone(),
-        op: Op::Inspect,
-    };
-    let answer = core.send(&inner.store, &[call], core.request_timeout).await;
-    let answer = answer.map_err(|error| Error::from_store(name, error))?;
-    let now = answer.replies.now;
-    Ok(match answer.replies.value.into_iter().next() {
-        Some(Reply::Inspected(Some(value))) => Some(Stamped { now, value }),
-        _ => None,
-    })
 }

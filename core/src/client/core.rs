@@ -1,22 +1,27 @@
 //! What the callers' side and the background side of a client share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::acquire::Ask;
 use super::clock::{StoreClock, micros};
+use super::health::Pulse;
 use super::inbox::Inbox;
-use super::{Cleanup, Held};
+use super::line::Lines;
+use super::renewals::Renewals;
+use super::{Cleanup, Tenure, floors::Floors};
 use crate::env::{Env, Moment};
 use crate::error::{Error, TtlError};
 use crate::fence::Fence;
 use crate::metrics;
-use crate::name::{Bucket, Namespace};
-use crate::protocol::{NodeId, Reply, Rid};
+use crate::name::{Bucket, Namespace, ResourceName};
+use crate::protocol::{NodeId, Op, Release, Reply, Rid};
 use crate::store::{LeaseCall, Membership, Stamped, StoreError, StoreHandle};
 
 /// No request is cared for longer than this; it bounds how long a record can be kept for a waiter.
@@ -33,16 +38,29 @@ pub(crate) struct Core {
     pub(crate) request_timeout: Duration,
     pub(crate) clock: StoreClock,
     pub(crate) inbox: Arc<Inbox>,
-    pub(crate) renewals: mpsc::UnboundedSender<Arc<Held>>,
+    pub(crate) lines: Lines,
+    pub(crate) renewals: Renewals,
+    pub(crate) floors: Floors,
     pub(crate) cleanups: mpsc::UnboundedSender<Cleanup>,
     pub(crate) membership: watch::Sender<Arc<Membership>>,
     pub(crate) meta: Mutex<BTreeMap<String, String>>,
     pub(crate) meta_changed: Notify,
-    /// Cancelled when the last user handle is gone or `shutdown` was called.
+    /// How many requests the cleaner has not ended yet.
+    pub(crate) cleaning: AtomicUsize,
+    pub(crate) pulse: Pulse,
+    /// Cancelled when a shutdown begins: nothing new is acquired.
+    pub(crate) closing: CancellationToken,
+    /// Cancelled when the last user handle is gone, or a shutdown has waited long enough for guards.
     pub(crate) stop: CancellationToken,
     pub(super) listening: Mutex<BTreeSet<Bucket>>,
     pub(super) seq: AtomicU64,
     pub(super) seen: AtomicU64,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Core({}, {})", self.address, self.node)
+    }
 }
 
 /// Answers, and when they were asked for.
@@ -52,6 +70,29 @@ pub(crate) struct Answer {
 }
 
 impl Core {
+    /// Whether it takes no more requests from callers.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.is_cancelled() || self.stop.is_cancelled()
+    }
+
+    /// A guard was given this fence.
+    pub(crate) fn note_fence(&self, name: &ResourceName, fence: u64) {
+        self.floors.note(name.bucket(), fence);
+    }
+
+    /// The end of a tenure, with a fresh `not_after`: a release may come late, its acquire may not.
+    pub(crate) fn release_call(&self, tenure: &Tenure) -> LeaseCall {
+        LeaseCall {
+            name: tenure.name.clone(),
+            op: Op::Release(Release {
+                rid: tenure.rid,
+                not_after_us: self.not_after_us(self.request_timeout),
+                used: tenure.used(),
+                close_until_us: tenure.close_until_us,
+            }),
+        }
+    }
+
     pub(crate) fn next_rid(&self) -> Rid {
         Rid {
             node: self.node,
@@ -73,10 +114,10 @@ impl Core {
         self.seen.fetch_max(value, Ordering::Relaxed);
     }
 
-    /// How long an acquire is cared for: its wait and one request.
-    pub(crate) fn patience(&self, ask: &super::Ask) -> Duration {
+    /// How long an acquire is cared for: its wait, that of who may stand there for its line after it, and one request.
+    pub(crate) fn patience(&self, ask: &Ask) -> Duration {
         let wait = ask.wait.unwrap_or_default().min(LONGEST_WAIT);
-        wait + self.request_timeout
+        wait * 2 + self.request_timeout
     }
 
     /// A `not_after` that lies `patience` ahead.
@@ -122,6 +163,10 @@ impl Core {
                 format!("no answer from {} within {within:?}", self.address),
             )),
         };
+        match &result {
+            Ok(_) => self.pulse.answered(self.env.now()),
+            Err(error) => self.pulse.failed(error),
+        }
         let outcome = if result.is_ok() { "ok" } else { "error" };
         metrics::requested(outcome, self.env.now().since(sent));
         result

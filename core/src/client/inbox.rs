@@ -1,51 +1,91 @@
-//! Pushes, sorted to the waiters they are for.
+//! Pushes, sorted to the waiters and holders they are for.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 
+use super::Core;
+use crate::env::Moment;
 use crate::protocol::{Handed, Rid};
 use crate::store::Event;
 
 /// Who waits for a push.
 #[derive(Debug, Default)]
-pub(crate) struct Inbox(Mutex<BTreeMap<Rid, Arc<Notify>>>);
+pub(crate) struct Inbox(Mutex<BTreeMap<Rid, Arc<Slot>>>);
+
+#[derive(Debug, Default)]
+struct Slot {
+    pushed: Mutex<Option<Pushed>>,
+    came: Notify,
+}
+
+/// A grant's push.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pushed {
+    pub(crate) handed: Handed,
+    /// When it came.
+    pub(crate) receipt: Moment,
+}
 
 impl Inbox {
-    fn waiters(&self) -> MutexGuard<'_, BTreeMap<Rid, Arc<Notify>>> {
+    fn waiters(&self) -> MutexGuard<'_, BTreeMap<Rid, Arc<Slot>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on pushes for `rid` are kept. Before its request is sent: a push may overtake the reply.
     pub(crate) fn register(self: &Arc<Self>, rid: Rid) -> Mailbox {
-        let notify = Arc::new(Notify::new());
-        self.waiters().insert(rid, Arc::clone(&notify));
+        let slot = Arc::new(Slot::default());
+        self.waiters().insert(rid, Arc::clone(&slot));
         Mailbox {
             inbox: Arc::clone(self),
             rid,
-            notify,
+            slot,
         }
     }
 
-    fn deliver(&self, event: &Event) {
-        let waiters = self.waiters();
+    fn deliver(&self, core: &Core, event: Event) {
         match event {
-            Event::Granted(Handed { rid, .. }) | Event::Look(rid) => {
-                if let Some(notify) = waiters.get(rid) {
-                    notify.notify_one();
+            Event::Granted(handed) => {
+                if let Some(slot) = self.waiters().get(&handed.rid) {
+                    let receipt = core.env.now();
+                    slot.put(Some(Pushed { handed, receipt }));
                 }
             }
-            Event::Contended(_) | Event::Revoked(_) => {}
-            Event::Recheck => waiters.values().for_each(|notify| notify.notify_one()),
+            Event::Look(rid) => {
+                if let Some(slot) = self.waiters().get(&rid) {
+                    slot.put(None);
+                }
+            }
+            Event::Contended(rid) => {
+                if let Some(tenure) = core.renewals.find(rid) {
+                    tenure.contend();
+                }
+            }
+            // A renewal tells why.
+            Event::Revoked(rid) => core.renewals.look_at(rid, core.env.now()),
+            Event::Recheck => {
+                core.clock.forget_offsets();
+                self.waiters().values().for_each(|slot| slot.put(None));
+            }
         }
     }
 
     /// Sorts pushes until the stores that send them are gone.
-    pub(crate) async fn run(self: Arc<Self>, mut events: mpsc::UnboundedReceiver<Event>) {
+    pub(crate) async fn run(core: Arc<Core>, mut events: mpsc::UnboundedReceiver<Event>) {
         while let Some(event) = events.recv().await {
-            self.deliver(&event);
+            core.inbox.deliver(&core, event);
         }
+    }
+}
+
+impl Slot {
+    /// `None` only wakes: an earlier push stays.
+    fn put(&self, pushed: Option<Pushed>) {
+        let mut kept = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = pushed.or(*kept);
+        drop(kept);
+        self.came.notify_one();
     }
 }
 
@@ -54,13 +94,15 @@ impl Inbox {
 pub(crate) struct Mailbox {
     inbox: Arc<Inbox>,
     rid: Rid,
-    notify: Arc<Notify>,
+    slot: Arc<Slot>,
 }
 
 impl Mailbox {
-    /// A push came (maybe before this call).
-    pub(crate) async fn pushed(&self) {
-        self.notify.notified().await;
+    /// A push came (maybe before this call): a grant, or a hint to ask again.
+    pub(crate) async fn pushed(&self) -> Option<Pushed> {
+        self.slot.came.notified().await;
+        let pushed = self.slot.pushed.lock();
+        pushed.unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

@@ -1,28 +1,52 @@
-//! The client, one for each `connect`: requests and their dating, renewals, clean-up, membership, pushes.
+//! The client, one for each `connect`: requests and their dating, local lines and their visits, renewals, clean-up,
+//! membership, pushes.
 
 mod acquire;
+mod attempt;
 mod builder;
 mod cleaner;
 mod clock;
 mod coordinator;
 mod core;
-mod held;
+mod floors;
+mod health;
 mod inbox;
+mod inspect;
+mod lead;
+mod line;
 mod membership;
+mod release;
+mod renewals;
 mod renewer;
+mod revoke;
+mod tenure;
+mod turn;
+mod visit;
 
-pub(crate) use acquire::{Ask, acquire, release};
+pub(crate) use acquire::{Ask, acquire};
 pub use builder::Builder;
 pub(crate) use cleaner::Cleanup;
+pub use clock::Departure;
 pub(crate) use clock::micros;
-pub use coordinator::Coordinator;
-pub(crate) use coordinator::{Inner, inspect};
+pub(crate) use coordinator::Inner;
+pub use coordinator::{Coordinator, Shutdown};
 pub(crate) use core::Core;
-pub(crate) use held::{Held, Overdue};
+pub use health::Health;
+pub use inspect::{Holder, Inspection, Listing, Waiter};
+pub(crate) use inspect::{inspect, look};
+pub(crate) use release::release;
+pub use tenure::Revocation;
+pub(crate) use tenure::Tenure;
+pub(crate) use turn::{Holding, Overdue, Seat};
 
 use std::time::Duration;
 
-/// What a guard keeps back of its lease for the difference between two clocks' speeds.
-pub(crate) fn drift_margin(ttl: Duration) -> Duration {
-    (ttl / 100).max(Duration::from_millis(10))
+/// How long between two attempts when the store does not answer.
+const RETRY: Duration = Duration::from_millis(50);
+/// How long a caller whose wait is over may be kept to learn who has it.
+const FAREWELL: Duration = Duration::from_millis(250);
+
+/// What a guard keeps back of its lease for the difference between two clocks' speeds, over so long a time.
+pub(crate) fn drift_margin(remaining: Duration) -> Duration {
+    (remaining / 100).max(Duration::from_millis(10))
 }

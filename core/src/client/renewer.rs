@@ -4,94 +4,95 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::cleaner::BATCH;
-use super::held::Term;
-use super::{Cleanup, Core, Held};
+use super::line::After;
+use super::tenure::Term;
+use super::{Cleanup, Core, Tenure};
 use crate::env::Moment;
 use crate::error::LostCause;
 use crate::metrics;
 use crate::name::Bucket;
-use crate::protocol::{Op, Renew, Reply, Rid};
+use crate::protocol::{Op, Renew, Reply};
 use crate::store::{LeaseCall, StoreHandle};
 
-type Due = BTreeMap<(Moment, Rid), Arc<Held>>;
-
 /// Runs until the core is stopped; then every lease that is still held is lost, loudly, and ended.
-pub(super) async fn run(
-    core: Arc<Core>,
-    store: StoreHandle,
-    mut grants: mpsc::UnboundedReceiver<Arc<Held>>,
-) {
-    let mut due = Due::new();
-    let mut flights: JoinSet<Vec<(Moment, Arc<Held>)>> = JoinSet::new();
+pub(super) async fn run(core: Arc<Core>, store: StoreHandle) {
+    let mut flights: JoinSet<()> = JoinSet::new();
     loop {
-        let next = due
-            .first_key_value()
-            .map_or(Moment::NEVER, |((at, _), _)| *at);
+        let (due, next) = core.renewals.take_due(core.env.now());
+        for batch in batches(&core, due) {
+            let renewal = renew(Arc::clone(&core), store.clone(), batch);
+            let span = tracing::debug_span!("renew");
+            flights.spawn(renewal.instrument(span));
+        }
         tokio::select! {
             biased;
             () = core.stop.cancelled() => break,
-            Some(held) = grants.recv() => {
-                let at = if held.unclaimed { core.env.now() } else { next_renewal(&core, &held) };
-                due.insert((at, held.rid), held);
-            }
-            Some(renewed) = flights.join_next() => {
-                // A panic in a flight would leave its leases to their deadlines, which the guards keep themselves.
-                for (at, held) in renewed.into_iter().flatten() {
-                    due.insert((at, held.rid), held);
-                }
-            }
-            () = core.env.sleep_until(next) => {
-                for batch in take_due(&core, &mut due) {
-                    flights.spawn(renew(Arc::clone(&core), store.clone(), batch));
-                }
-            }
+            // A panic in a flight leaves its leases to their deadlines, which the guards keep themselves.
+            Some(_) = flights.join_next() => {}
+            () = core.renewals.sooner() => {}
+            () = core.env.sleep_until(next) => {}
         }
     }
-    let mut held: Vec<_> = due.into_values().collect();
-    while let Ok(granted) = grants.try_recv() {
-        held.push(granted);
+    for tenure in core.renewals.close() {
+        tenure.lose(LostCause::ShutDown);
+        // Those who wait are told to go, too: none of them will end it.
+        core.lines.lose(&core, &tenure);
+        tenure.end();
+        core.clean_up(Cleanup::of(&core, &tenure));
     }
-    while let Some(renewed) = flights.join_next().await {
-        held.extend(renewed.into_iter().flatten().map(|(_, held)| held));
-    }
-    for held in held.iter().filter(|held| !held.is_ended()) {
-        held.lose(LostCause::ShutDown);
-        end(&core, held);
+    while flights.join_next().await.is_some() {}
+}
+
+impl Core {
+    /// From now on it is renewed. One that was handed over is claimed at once.
+    pub(super) fn keep_alive(&self, tenure: &Arc<Tenure>) {
+        let at = if tenure.is_claimed() {
+            next_look(self, tenure)
+        } else {
+            self.env.now()
+        };
+        self.renewals.add(at, tenure);
     }
 }
 
-/// A third of the TTL from now, and never later than the end of `max_hold` or the time to warn of a long hold.
-fn next_renewal(core: &Core, held: &Held) -> Moment {
-    let renewal = core.env.now() + core.env.jittered(held.ttl / 3);
-    renewal.min(held.hold_until).min(held.overdue_at())
+/// A third of the TTL from now, and never later than the end of `max_hold`, of a revocation's grace, or the time to warn
+/// of a long hold.
+fn next_look(core: &Core, tenure: &Tenure) -> Moment {
+    let renewal = core.env.now() + core.env.jittered(tenure.ttl / 3);
+    if tenure.revocation().is_some() {
+        return tenure.deadline();
+    }
+    renewal.min(tenure.look_at())
 }
 
 /// A lost lease may still stand in the store (a late claim even in the queue): the next holder need not wait for it.
-fn end(core: &Core, held: &Held) {
-    drop(core.cleanups.send(Cleanup::of(core, held)));
+fn end(core: &Arc<Core>, tenure: &Arc<Tenure>) {
+    core.renewals.remove(tenure);
+    let after = core.lines.lose(core, tenure);
+    if after == After::Release {
+        tenure.end();
+        core.clean_up(Cleanup::of(core, tenure));
+    }
 }
 
-/// What is due, by bucket, in batches.
-fn take_due(core: &Core, due: &mut Due) -> Vec<Vec<Arc<Held>>> {
-    let now = core.env.now();
-    let mut buckets: BTreeMap<Bucket, Vec<Arc<Held>>> = BTreeMap::new();
-    while let Some(entry) = due.first_entry() {
-        if entry.key().0 > now {
-            break;
-        }
-        let held = entry.remove();
-        if held.is_ended() {
-            continue;
-        }
-        held.warn_if_overdue();
-        if held.check().is_err() {
-            end(core, &held);
+/// What is to be renewed, by bucket, in batches. What is over ends.
+fn batches(core: &Arc<Core>, due: Vec<Arc<Tenure>>) -> Vec<Vec<Arc<Tenure>>> {
+    let mut buckets: BTreeMap<Bucket, Vec<Arc<Tenure>>> = BTreeMap::new();
+    for tenure in due {
+        tenure.look(core.env.now());
+        if tenure.is_ended() {
+            core.renewals.remove(&tenure);
+        } else if tenure.check().is_err() {
+            end(core, &tenure);
+        } else if tenure.revocation().is_some() {
+            core.renewals.again(tenure.deadline(), &tenure);
         } else {
-            buckets.entry(held.name.bucket()).or_default().push(held);
+            let bucket = buckets.entry(tenure.name.bucket()).or_default();
+            bucket.push(tenure);
         }
     }
     let mut batches = Vec::new();
@@ -105,90 +106,98 @@ fn take_due(core: &Core, due: &mut Due) -> Vec<Vec<Arc<Held>>> {
     batches
 }
 
-/// Renews a batch once; answers what is to be renewed again, and when.
-async fn renew(
-    core: Arc<Core>,
-    store: StoreHandle,
-    batch: Vec<Arc<Held>>,
-) -> Vec<(Moment, Arc<Held>)> {
+/// Renews a batch once.
+async fn renew(core: Arc<Core>, store: StoreHandle, batch: Vec<Arc<Tenure>>) {
     let not_after_us = core.not_after_us(core.request_timeout);
     let calls: Vec<_> = (batch.iter())
-        .map(|held| LeaseCall {
-            name: held.name.clone(),
+        .map(|tenure| LeaseCall {
+            name: tenure.name.clone(),
             op: Op::Renew(Renew {
-                rid: held.rid,
+                rid: tenure.rid,
                 not_after_us,
-                renewal: held.next_renewal(),
+                renewal: tenure.next_renewal(),
             }),
         })
         .collect();
     let answer = core.send(&store, &calls, patience(&core, &batch)).await;
-    let mut again = Vec::with_capacity(batch.len());
     // A guard that went meanwhile ends its lease itself.
-    let is_kept = |held: &Arc<Held>| !held.is_ended();
-    match answer {
-        Ok(answer) => {
-            let store_us = answer.replies.now.lease_us;
-            let replies = batch.into_iter().zip(answer.replies.value);
-            for (held, reply) in replies.filter(|(held, _)| is_kept(held)) {
-                match reply {
-                    Reply::Renewed { remaining_us, .. } => {
-                        metrics::renewed("renewed");
-                        held.extend(&Term {
-                            sent: answer.sent,
-                            store_us,
-                            remaining_us,
-                        });
-                        again.push((next_renewal(&core, &held), held));
-                    }
-                    Reply::NotHeld => not_held(&core, &held),
-                    // The request aged on its way; the lease may well be there.
-                    _ => retry(&core, held, &mut again),
-                }
-            }
-        }
+    let is_kept = |tenure: &Arc<Tenure>| !tenure.is_ended();
+    let answer = match answer {
+        Ok(answer) => answer,
         Err(error) => {
             metrics::renewed("unknown");
             tracing::debug!(%error, leases = batch.len(), "a renewal waits for the store");
-            for held in batch.into_iter().filter(is_kept) {
-                held.miss_answer();
-                retry(&core, held, &mut again);
+            for tenure in batch.into_iter().filter(is_kept) {
+                tenure.miss_answer();
+                retry(&core, &tenure);
             }
+            return;
+        }
+    };
+    let store_us = answer.replies.now.lease_us;
+    let replies = batch.into_iter().zip(answer.replies.value);
+    for (tenure, reply) in replies.filter(|(tenure, _)| is_kept(tenure)) {
+        match reply {
+            Reply::Renewed {
+                remaining_us,
+                contended,
+                revoked,
+            } => {
+                tenure.extend(&Term {
+                    sent: answer.sent,
+                    store_us,
+                    remaining_us,
+                });
+                if contended {
+                    tenure.contend();
+                }
+                if let Some(revoked) = revoked {
+                    metrics::renewed("revoked");
+                    tenure.revoke(revoked);
+                } else {
+                    metrics::renewed("renewed");
+                    tenure.claim();
+                }
+                core.renewals.again(next_look(&core, &tenure), &tenure);
+                core.lines.resume(&core, &tenure);
+            }
+            Reply::NotHeld => not_held(&core, &tenure),
+            // The request aged on its way; the lease may well be there.
+            _ => retry(&core, &tenure),
         }
     }
-    again
 }
 
 /// How long a renewal is waited for: one that gets lost must leave time for another.
-fn patience(core: &Core, batch: &[Arc<Held>]) -> Duration {
+fn patience(core: &Core, batch: &[Arc<Tenure>]) -> Duration {
     let now = core.env.now();
-    let shortest = batch.iter().map(|held| held.deadline().since(now)).min();
-    let half = shortest.unwrap_or_default() / 2;
+    let shortest = (batch.iter()).map(|tenure| tenure.deadline().since(now));
+    let half = shortest.min().unwrap_or_default() / 2;
     // A slow store's answer is still waited for: a few times what it usually takes.
     half.max(core.clock.round_trip() * 4)
         .min(core.request_timeout)
 }
 
-fn not_held(core: &Core, held: &Held) {
+fn not_held(core: &Arc<Core>, tenure: &Arc<Tenure>) {
     metrics::renewed("not_held");
-    let expired = core.env.now() >= held.deadline();
-    held.lose(if expired {
+    let expired = core.env.now() >= tenure.deadline();
+    tenure.lose(if expired {
         LostCause::Expired
     } else {
         LostCause::Deleted
     });
-    end(core, held);
+    end(core, tenure);
 }
 
 /// Soon again, while there is time; after that it is lost.
-fn retry(core: &Core, held: Arc<Held>, again: &mut Vec<(Moment, Arc<Held>)>) {
+fn retry(core: &Arc<Core>, tenure: &Arc<Tenure>) {
     let now = core.env.now();
-    if now >= held.deadline() {
-        held.lose(LostCause::Unreachable);
-        end(core, &held);
+    if now >= tenure.deadline() {
+        tenure.lose(LostCause::Unreachable);
+        end(core, tenure);
         return;
     }
-    let left = held.deadline().since(now);
+    let left = tenure.deadline().since(now);
     let pause = (left / 8).clamp(Duration::from_millis(20), Duration::from_millis(500));
-    again.push((now + core.env.jittered(pause), held));
+    core.renewals.again(now + core.env.jittered(pause), tenure);
 }

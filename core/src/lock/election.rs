@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Lease;
-use crate::client::{Ask, Inner, Overdue, acquire, inspect};
+use crate::client::{Ask, Inner, Overdue, Seat, acquire, inspect};
 use crate::error::Error;
 use crate::fence::Fence;
 use crate::name::ResourceName;
-use crate::protocol::Entry;
 
 const TTL: Duration = Duration::from_secs(15);
 /// A campaign stands in the queue this long, and then again.
@@ -103,17 +102,20 @@ impl Election {
     }
 
     async fn ask(&self, wait: Option<Duration>) -> Result<Leadership, Error> {
+        // To lead for long is what it is for.
+        let overdue = Overdue {
+            after: None,
+            caller: Location::caller(),
+        };
         let ask = Ask {
             name: self.name.clone(),
             ttl: self.ttl,
             wait,
-            max_hold: None,
             label: self.label.clone(),
-            // To lead for long is what it is for.
-            overdue: Overdue {
-                after: None,
-                caller: Location::caller(),
-            },
+            // A term is a grant of the store's, so that everyone sees the same one.
+            strict: true,
+            seat: Seat::new(None, overdue),
+            may_relock: true,
         };
         let held = acquire(&self.inner, ask).await?;
         Ok(Leadership(Lease::new(Arc::clone(&self.inner), held)))
@@ -127,15 +129,12 @@ impl Election {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn leader(&self) -> Result<Option<Leader>, Error> {
-        let Some(found) = inspect(&self.inner, &self.name).await? else {
-            return Ok(None);
-        };
-        let (now, record) = (found.now.lease_us, found.value);
-        let holder = record.entries.into_iter().find(Entry::holds);
-        Ok(holder.map(|entry| Leader {
-            term: Fence::new(entry.first),
-            label: entry.label,
-            leads_for: Duration::from_micros(now.saturating_sub(entry.granted_us)),
+        let found = inspect(&self.inner, &self.name).await?;
+        let holder = found.holders.into_iter().find(|h| !h.remaining.is_zero());
+        Ok(holder.map(|holder| Leader {
+            term: holder.fence.unwrap_or(Fence::new(0)),
+            label: holder.label,
+            leads_for: holder.held_for,
         }))
     }
 }

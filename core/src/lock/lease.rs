@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Cleanup, Held, Inner, release};
+use crate::client::{Holding, Inner, Revocation, release};
 use crate::error::{Error, Lost, LostCause};
 use crate::fence::Fence;
 use crate::name::ResourceName;
@@ -18,11 +18,12 @@ use crate::name::ResourceName;
 #[must_use = "a lease ends when it is dropped"]
 pub struct Lease {
     inner: Arc<Inner>,
-    held: Arc<Held>,
+    /// Dropped, it ends in the background: that neither blocks nor panics, on or off a runtime.
+    held: Holding,
 }
 
 impl Lease {
-    pub(crate) fn new(inner: Arc<Inner>, held: Arc<Held>) -> Self {
+    pub(crate) fn new(inner: Arc<Inner>, held: Holding) -> Self {
         Self { inner, held }
     }
 
@@ -33,7 +34,7 @@ impl Lease {
 
     /// The resource.
     pub fn name(&self) -> &ResourceName {
-        &self.held.name
+        &self.held.tenure.name
     }
 
     /// `Ok` while it is held.
@@ -52,7 +53,7 @@ impl Lease {
     /// How long it surely lasts, without another renewal; zero if it is lost.
     pub fn remaining(&self) -> Duration {
         match self.check() {
-            Ok(()) => self.held.deadline().since(self.held.env.now()),
+            Ok(()) => self.held.deadline().since(self.held.tenure.env.now()),
             Err(_) => Duration::ZERO,
         }
     }
@@ -77,7 +78,40 @@ impl Lease {
             if spare.is_zero() {
                 return;
             }
-            self.held.env.sleep(spare).await;
+            self.held.tenure.env.sleep(spare).await;
+        }
+    }
+
+    /// Whether someone else was seen waiting for it. Known by a push, or from the next renewal on.
+    pub fn is_contended(&self) -> bool {
+        self.held.tenure.state().contended
+    }
+
+    /// Resolves once someone else waits for it, for holders that can do with less.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn contended(&self) {
+        let mut state = self.held.tenure.watch();
+        // The sender lives in the tenure.
+        drop(state.wait_for(|state| state.contended).await);
+    }
+
+    /// Why it is to go, if it was revoked: it is lost when the grace is over.
+    pub fn revocation(&self) -> Option<&Revocation> {
+        self.held.tenure.revocation()
+    }
+
+    /// Resolves once it is revoked, and says why; it is still held then, for the grace. Pending while it is not.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn revoked(&self) -> &Revocation {
+        let mut state = self.held.tenure.watch();
+        drop(state.wait_for(|state| state.revoked).await);
+        match self.revocation() {
+            Some(revocation) => revocation,
+            None => std::future::pending().await,
         }
     }
 
@@ -87,9 +121,9 @@ impl Lease {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn token(&self) -> CancellationToken {
-        let (token, held) = (CancellationToken::new(), Arc::clone(&self.held));
+        let (token, held) = (CancellationToken::new(), Arc::clone(&*self.held));
         let guard = token.clone().drop_guard();
-        self.held.env.spawn(async move {
+        self.held.tenure.env.spawn(async move {
             held.lost().await;
             drop(guard);
         });
@@ -115,7 +149,8 @@ impl Lease {
         }
     }
 
-    /// Ends it, and tells whether it was held until now.
+    /// Ends it, and tells whether it was held until now. If another task of this client is served next, nothing is asked
+    /// of the store, and the answer is this client's own.
     ///
     /// # Errors
     /// [`Error::Lost`] if it was not; [`Error::Unavailable`] if the store could not say (it is ended in the background).
@@ -123,26 +158,15 @@ impl Lease {
     /// # Cancel safety
     /// Dropped at any point, the lease is ended in the background.
     pub async fn release(self) -> Result<(), Error> {
-        release(&self.inner, &self.held).await
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        // Released leases have ended already; this neither blocks nor panics, on or off a runtime.
-        if !self.held.is_ended() {
-            let core = &self.inner.core;
-            let cleanup = Cleanup::of(core, &self.held);
-            self.held.end();
-            drop(core.cleanups.send(cleanup));
-        }
+        let Self { inner, held } = self;
+        release(&inner, held).await
     }
 }
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
-            .field("name", &self.held.name.as_str())
+            .field("name", &self.name().as_str())
             .field("fence", &self.held.fence.get())
             .field("held", &self.is_held())
             .finish_non_exhaustive()

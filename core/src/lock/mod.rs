@@ -6,4 +6,4 @@ mod mutex;
 
 pub use election::{Election, Leader, Leadership};
 pub use lease::Lease;
-pub use mutex::{MutexGuard, Mutexes};
+pub use mutex::{Fairness, MutexGuard, Mutexes};

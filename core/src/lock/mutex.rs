@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Lease;
-use crate::client::{Ask, Inner, Overdue, acquire};
+use crate::client::{Ask, Inner, Inspection, Overdue, Seat, acquire, inspect};
 use crate::error::Error;
-use crate::name::Class;
+use crate::name::{Class, NameError, ResourceName};
 
 const TTL: Duration = Duration::from_secs(30);
 const WAIT: Duration = Duration::from_secs(10);
@@ -17,7 +17,11 @@ const MAX_HOLD: Duration = Duration::from_secs(3600);
 
 /// A class of mutexes. Carries their settings; clone it and change what differs.
 ///
-/// A mutex is not re-entrant. Waiters are served in the order they came.
+/// A mutex is not re-entrant: a task that waits for what it holds is told at once ([`Error::Relock`]).
+///
+/// Waiters are served in the order they came, client by client: a grant of the store visits all tasks of a client that
+/// wait at its start, each with a fence of its own and without store traffic, for a second at most, and then goes to the
+/// next client. [`Fairness::Strict`] makes a visit one turn.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -40,6 +44,19 @@ pub struct Mutexes {
     max_hold: Duration,
     label: Option<String>,
     warn_after: Option<Duration>,
+    fairness: Fairness,
+    same_task: bool,
+}
+
+/// In which order tasks of several clients are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Fairness {
+    /// Clients in the order they came, and at each visit all its tasks that wait at its start.
+    #[default]
+    Visits,
+    /// One task a visit: between two tasks of one client comes one of each other client that waits. Each turn costs the
+    /// store's round trip.
+    Strict,
 }
 
 impl Mutexes {
@@ -52,6 +69,8 @@ impl Mutexes {
             max_hold: MAX_HOLD,
             label: None,
             warn_after: None,
+            fairness: Fairness::default(),
+            same_task: false,
         }
     }
 
@@ -77,6 +96,40 @@ impl Mutexes {
     pub fn warn_if_held_over(mut self, limit: Duration) -> Self {
         self.warn_after = Some(limit);
         self
+    }
+
+    /// In which order tasks of several clients are served (default: visits).
+    pub fn fairness(mut self, fairness: Fairness) -> Self {
+        self.fairness = fairness;
+        self
+    }
+
+    /// Lets several futures of one task (as of `join!`, or a stream's `buffer_unordered`) wait for one another. A task
+    /// that waits for itself then waits until its time is over.
+    pub fn allow_same_task(mut self) -> Self {
+        self.same_task = true;
+        self
+    }
+
+    /// The whole name of one of them, for [`inspect`](crate::Coordinator::inspect) and
+    /// [`revoke`](crate::Coordinator::revoke).
+    ///
+    /// # Errors
+    /// If no store would take it.
+    pub fn name(&self, id: impl fmt::Display) -> Result<ResourceName, NameError> {
+        self.class.resource(id)
+    }
+
+    /// Who holds one of them and who waits for it. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store can't say.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn peek(&self, id: impl fmt::Display) -> Result<Inspection, Error> {
+        let name = self.name(id)?;
+        inspect(&self.inner, &name).await
     }
 
     /// A note for people beside this client's label.
@@ -165,14 +218,16 @@ impl Mutexes {
             after: self.warn_after,
             caller: Location::caller(),
         };
+        let (strict, may_relock) = (self.fairness == Fairness::Strict, self.same_task);
         async move {
             let ask = Ask {
                 name: name?,
                 ttl,
                 wait,
-                max_hold: Some(max_hold),
                 label: label.unwrap_or_else(|| inner.core.label.clone()),
-                overdue,
+                strict,
+                seat: Seat::new(Some(max_hold), overdue),
+                may_relock,
             };
             let held = acquire(&inner, ask).await?;
             Ok(MutexGuard(Lease::new(inner, held)))

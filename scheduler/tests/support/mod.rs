@@ -77,7 +77,7 @@ impl Node {
     pub(crate) async fn drain(self) {
         self.stop.send(true).unwrap();
         self.task.await.unwrap();
-        self.coord.shutdown().await;
+        self.coord.shutdown(std::time::Duration::ZERO).await;
     }
 }
 

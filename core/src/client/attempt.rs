@@ -1,0 +1,136 @@
+//! One acquire's request: its id, and what became of the copies that were sent.
+
+use std::time::Duration;
+
+use super::acquire::Ask;
+use super::clock::micros;
+use super::inbox::Mailbox;
+use super::tenure::Term;
+use super::{Cleanup, Core, Inner};
+use crate::name::ResourceName;
+use crate::protocol::{Acquire, CLOSED_SLACK_US, Capacity, Op, Release, Reply, Rid, Weight};
+use crate::store::{LeaseCall, StoreError};
+
+/// Fences that are asked for beyond those that wait already: who comes while the visit lasts.
+const SPARE_FENCES: usize = 32;
+/// A block never runs further ahead of the clock than about this many.
+const MOST_FENCES: usize = 1000;
+
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) rid: Rid,
+    pub(crate) mailbox: Mailbox,
+    name: ResourceName,
+    ttl: Duration,
+    patience: Duration,
+    not_after_us: u64,
+    sent: u32,
+    answered: u32,
+}
+
+impl Attempt {
+    pub(crate) fn new(core: &Core, ask: &Ask) -> Self {
+        let patience = core.patience(ask);
+        let rid = core.next_rid();
+        Self {
+            rid,
+            mailbox: core.inbox.register(rid),
+            name: ask.name.clone(),
+            ttl: ask.ttl,
+            patience,
+            not_after_us: core.not_after_us(patience),
+            sent: 0,
+            answered: 0,
+        }
+    }
+
+    /// Sends a copy, behind `ending` if there is one to end first. `behind` others wait to be visited.
+    pub(crate) async fn send(
+        &mut self,
+        core: &Core,
+        inner: &Inner,
+        ask: &Ask,
+        enqueue: bool,
+        behind: usize,
+        ending: Option<LeaseCall>,
+    ) -> Result<(Reply, Term), StoreError> {
+        let want = if ask.strict {
+            1
+        } else {
+            (1 + behind + SPARE_FENCES).min(MOST_FENCES)
+        };
+        let op = Op::Acquire(Acquire {
+            rid: self.rid,
+            not_after_us: self.not_after_us,
+            weight: Weight::All,
+            capacity: Capacity::ONE,
+            ttl_us: micros(ask.ttl),
+            wait: enqueue,
+            want: want as u64,
+            seen: core.seen(),
+            label: ask.label.clone(),
+        });
+        let name = self.name.clone();
+        let mut calls: Vec<_> = ending.into_iter().collect();
+        calls.push(LeaseCall { name, op });
+        self.sent += 1;
+        let within = core.request_timeout;
+        let answer = core.send(&inner.store, &calls, within).await?;
+        self.answered += 1;
+        let store_us = answer.replies.now.lease_us;
+        // One answer a call: the contract.
+        let reply = answer.replies.value.into_iter().next_back();
+        let reply = reply.unwrap_or(Reply::Stale);
+        let remaining_us = match &reply {
+            Reply::Granted { remaining_us, .. } => *remaining_us,
+            _ => 0,
+        };
+        let term = Term {
+            sent: answer.sent,
+            store_us,
+            remaining_us,
+        };
+        Ok((reply, term))
+    }
+
+    pub(crate) fn was_sent(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// Whether no copy of it can be under way.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.sent == self.answered
+    }
+
+    /// Until when a late copy of this acquire must be refused; 0 if none can be under way, since each was answered.
+    pub(crate) fn close_until_us(&self) -> u64 {
+        if self.is_answered() {
+            0
+        } else {
+            self.not_after_us + CLOSED_SLACK_US
+        }
+    }
+
+    pub(crate) fn release_call(&self, core: &Core, ask: &Ask, patience: Duration) -> LeaseCall {
+        LeaseCall {
+            name: ask.name.clone(),
+            op: Op::Release(Release {
+                rid: self.rid,
+                not_after_us: core.not_after_us(patience),
+                used: 0,
+                close_until_us: self.close_until_us(),
+            }),
+        }
+    }
+
+    pub(crate) fn cleanup(&self, core: &Core) -> Cleanup {
+        Cleanup {
+            name: self.name.clone(),
+            rid: self.rid,
+            used: 0,
+            close_until_us: self.close_until_us(),
+            give_up: core.env.now() + self.patience + self.ttl,
+            line: None,
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The lead of a line: it asks the store, and waits there, for all who stand behind it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::acquire::Ask;
+use super::attempt::Attempt;
+use super::line::Line;
+use super::tenure::{Grant, Term};
+use super::turn::{Holding, Turn};
+use super::{Cleanup, Core, FAREWELL, Inner, RETRY, Tenure};
+use crate::env::Moment;
+use crate::error::{Busy, Error};
+use crate::protocol::{Entry, Op, Reply};
+use crate::store::{LeaseCall, StoreError, StoreErrorKind};
+
+/// What a lead has begun at the store, and hands to the next one if it goes away.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    pub(crate) attempt: Option<Attempt>,
+    /// The tenure before, which ends in the step that asks for the next: between the two, others come first.
+    pub(crate) ending: Option<Arc<Tenure>>,
+}
+
+impl Work {
+    /// Nothing but the end of a tenure.
+    pub(crate) fn ending(tenure: Option<Arc<Tenure>>) -> Self {
+        Self {
+            attempt: None,
+            ending: tenure,
+        }
+    }
+}
+
+/// Being the lead. Dropped, the next in the line is; if there is none, the cleaner ends what was begun.
+#[derive(Debug)]
+pub(crate) struct Lead {
+    core: Arc<Core>,
+    /// `None` beside the line.
+    line: Option<Line>,
+    work: Option<Work>,
+}
+
+impl Lead {
+    pub(crate) fn new(core: &Arc<Core>, line: Option<Line>, work: Work) -> Self {
+        Self {
+            core: Arc::clone(core),
+            line,
+            work: Some(work),
+        }
+    }
+
+    /// Nobody heard that it was to lead.
+    pub(crate) fn take_back(mut self) -> Work {
+        self.work.take().unwrap_or_default()
+    }
+
+    fn work(&mut self) -> &mut Work {
+        self.work.get_or_insert_default()
+    }
+
+    /// Asks until it is granted or `deadline` has passed.
+    pub(crate) async fn stand(
+        mut self,
+        inner: &Inner,
+        ask: &Ask,
+        deadline: Moment,
+    ) -> Result<Holding, Error> {
+        let core = Arc::clone(&self.core);
+        let bucket = ask.name.bucket();
+        loop {
+            // Pushes must be on before the first enqueue; a free resource costs no subscription.
+            let enqueue = ask.wait.is_some() && core.is_listening(bucket);
+            let reply = self.ask(inner, ask, enqueue).await;
+            let now = core.env.now();
+            match reply {
+                Ok((Reply::Granted { .. }, term)) if term.is_over(now) => {
+                    // Answered too late to be of use.
+                    self.end_attempt(inner, ask, deadline).await?;
+                }
+                Ok((
+                    Reply::Granted {
+                        first,
+                        end,
+                        claimed,
+                        contended,
+                        ..
+                    },
+                    term,
+                )) => {
+                    let holding = self.begin(ask, (first, end), claimed, &term);
+                    if contended {
+                        holding.tenure.contend();
+                    }
+                    return Ok(holding);
+                }
+                Ok((Reply::Queued { check_in_us, .. }, _)) => {
+                    let check = now + Duration::from_micros(check_in_us);
+                    let pushed = self.wait_for_push(check.min(deadline)).await;
+                    if let Some((block, term)) = pushed {
+                        return Ok(self.begin(ask, block, false, &term));
+                    }
+                    if core.env.now() >= deadline {
+                        return Err(self.give_up(inner, ask).await);
+                    }
+                }
+                Ok((
+                    Reply::Busy {
+                        holder,
+                        held_us,
+                        remaining_us,
+                    },
+                    _,
+                )) => {
+                    let busy = || Busy::new(ask.name.clone(), holder, held_us, remaining_us).into();
+                    if ask.wait.is_none() || now >= deadline {
+                        self.forget();
+                        return Err(busy());
+                    }
+                    match core.listen(&inner.store, bucket).await {
+                        Err(error) if error.kind() == StoreErrorKind::Unknown => {
+                            core.env.sleep(core.env.jittered(RETRY)).await;
+                        }
+                        listening => listening.map_err(|e| Error::from_store(&ask.name, e))?,
+                    }
+                    if core.env.now() >= deadline {
+                        self.forget();
+                        return Err(busy());
+                    }
+                }
+                // Its time is over at the store, or it was ended: it cannot be granted any more.
+                Ok(_) => self.end_attempt(inner, ask, deadline).await?,
+                Err(error) if error.kind() != StoreErrorKind::Unknown => {
+                    return Err(Error::from_store(&ask.name, error));
+                }
+                Err(error) => {
+                    let next = now + core.env.jittered(RETRY);
+                    if next >= deadline {
+                        return Err(Error::from_store(&ask.name, error));
+                    }
+                    // Unknown: the same request again, so that whatever the first one did stays the only thing done.
+                    core.env.sleep_until(next).await;
+                }
+            }
+        }
+    }
+
+    /// Sends the request, and with it the end of the tenure before.
+    async fn ask(
+        &mut self,
+        inner: &Inner,
+        ask: &Ask,
+        enqueue: bool,
+    ) -> Result<(Reply, Term), StoreError> {
+        let core = Arc::clone(&self.core);
+        let behind = (self.line.as_ref()).map_or(0, |line| core.lines.waiting_in(line));
+        let work = self.work();
+        let ending = work.ending.clone();
+        let attempt = (work.attempt).get_or_insert_with(|| Attempt::new(&core, ask));
+        let ending_call = ending.as_deref().map(|tenure| core.release_call(tenure));
+        let answer = attempt.send(&core, inner, ask, enqueue, behind, ending_call);
+        let (reply, term) = answer.await?;
+        work.ending = None;
+        Ok((reply, term))
+    }
+
+    /// Waits for the grant's push, until it is time to ask again. Answers what the push says if it can be dated, and is
+    /// not over.
+    async fn wait_for_push(&mut self, until: Moment) -> Option<((u64, u64), Term)> {
+        let core = Arc::clone(&self.core);
+        let attempt = self.work().attempt.as_ref()?;
+        let pushed = tokio::select! {
+            biased;
+            pushed = attempt.mailbox.pushed() => pushed?,
+            () = core.env.sleep_until(until) => return None,
+        };
+        let handed = pushed.handed;
+        let term = Term {
+            sent: core.clock.date(&handed, pushed.receipt)?,
+            store_us: handed.granted_us,
+            remaining_us: handed.expires_us.saturating_sub(handed.granted_us),
+        };
+        (!term.is_over(core.env.now())).then_some(((handed.first, handed.end), term))
+    }
+
+    /// It is granted: a tenure begins, and with it this task's turn.
+    fn begin(mut self, ask: &Ask, block: (u64, u64), claimed: bool, term: &Term) -> Holding {
+        let core = Arc::clone(&self.core);
+        let (first, end) = block;
+        core.saw(end);
+        let Work { attempt, ending } = self.work.take().unwrap_or_default();
+        if let Some(tenure) = ending {
+            core.clean_up(Cleanup::of(&core, &tenure));
+        }
+        let attempt = attempt.expect("what was granted was asked for");
+        let grant = Grant {
+            name: ask.name.clone(),
+            rid: attempt.rid,
+            end,
+            ttl: ask.ttl,
+            close_until_us: attempt.close_until_us(),
+            incarnation: core.incarnation(),
+            line: self.line.take(),
+        };
+        let tenure = Tenure::new(core.env.clone(), grant, term, claimed);
+        let turn = Turn::begin(&tenure, first, term.sent, ask.seat);
+        core.note_fence(&ask.name, first);
+        core.lines.begin_visit(&turn);
+        core.keep_alive(&tenure);
+        Holding::new(&core, turn)
+    }
+
+    /// The store holds nothing of this request: every copy was answered, the last one with "busy".
+    fn forget(&mut self) {
+        let work = self.work();
+        if work.attempt.as_ref().is_some_and(Attempt::is_answered) {
+            work.attempt = None;
+        }
+    }
+
+    /// Ends a request that is of no use any more, so that the next one does not find it in its way.
+    ///
+    /// Once the deadline has passed that is left to the cleaner. Nobody is known to have it, so that is not "busy".
+    async fn end_attempt(
+        &mut self,
+        inner: &Inner,
+        ask: &Ask,
+        deadline: Moment,
+    ) -> Result<(), Error> {
+        let core = Arc::clone(&self.core);
+        let mut error = StoreError::unknown("acquire", "the store answered too late to be of use");
+        loop {
+            let next = core.env.now() + core.env.jittered(RETRY);
+            if next >= deadline {
+                return Err(Error::from_store(&ask.name, error));
+            }
+            let Some(attempt) = &self.work().attempt else {
+                return Ok(());
+            };
+            let within = core.request_timeout;
+            let release = attempt.release_call(&core, ask, within);
+            match core.send(&inner.store, &[release], within).await {
+                Ok(answer) => {
+                    let reply = answer.replies.value.first();
+                    if matches!(reply, Some(Reply::Released { .. })) {
+                        self.work().attempt = None;
+                        return Ok(());
+                    }
+                }
+                Err(e) if e.kind() == StoreErrorKind::Unknown => error = e,
+                Err(e) => return Err(Error::from_store(&ask.name, e)),
+            }
+            core.env.sleep_until(next).await;
+        }
+    }
+
+    /// Its wait is over: hands the lead on, or leaves the queue; and learns who was in the way, in one request.
+    async fn give_up(mut self, inner: &Inner, ask: &Ask) -> Error {
+        let core = Arc::clone(&self.core);
+        let is_alone = (self.line.as_ref()).is_none_or(|line| core.lines.waiting_in(line) == 0);
+        if !is_alone {
+            drop(self);
+            return out_of_time(&core, inner, ask).await;
+        }
+        let mut calls = Vec::with_capacity(2);
+        if let Some(attempt) = &self.work().attempt {
+            calls.push(attempt.release_call(&core, ask, FAREWELL));
+        }
+        calls.push(look(ask));
+        let Ok(answer) = core.send(&inner.store, &calls, FAREWELL).await else {
+            return Busy::new(ask.name.clone(), String::new(), 0, 0).into();
+        };
+        if matches!(answer.replies.value.first(), Some(Reply::Released { .. })) {
+            self.work().attempt = None;
+        }
+        in_the_way(
+            ask,
+            answer.replies.value.last(),
+            answer.replies.now.lease_us,
+        )
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        let Some(work) = self.work.take() else {
+            return;
+        };
+        let left = match &self.line {
+            Some(line) => self.core.lines.give_lead_up(&self.core, line, work),
+            None => Some(work),
+        };
+        let Some(Work { attempt, ending }) = left else {
+            return;
+        };
+        if let Some(attempt) = attempt.filter(Attempt::was_sent) {
+            self.core.clean_up(attempt.cleanup(&self.core));
+        }
+        if let Some(tenure) = ending {
+            self.core.clean_up(Cleanup::of(&self.core, &tenure));
+        }
+    }
+}
+
+fn look(ask: &Ask) -> LeaseCall {
+    LeaseCall {
+        name: ask.name.clone(),
+        op: Op::Inspect,
+    }
+}
+
+/// Why a caller whose wait is over did not get it.
+pub(super) async fn out_of_time(core: &Core, inner: &Inner, ask: &Ask) -> Error {
+    match core.send(&inner.store, &[look(ask)], FAREWELL).await {
+        Ok(answer) => in_the_way(
+            ask,
+            answer.replies.value.first(),
+            answer.replies.now.lease_us,
+        ),
+        Err(_) => Busy::new(ask.name.clone(), String::new(), 0, 0).into(),
+    }
+}
+
+fn in_the_way(ask: &Ask, reply: Option<&Reply>, now_us: u64) -> Error {
+    let holder = match reply {
+        Some(Reply::Inspected(Some(record))) => {
+            let mut entries = record.entries.iter();
+            entries.find(|e: &&Entry| e.holds() && e.expires_us > now_us)
+        }
+        _ => None,
+    };
+    let Some(holder) = holder else {
+        return Busy::new(ask.name.clone(), String::new(), 0, 0).into();
+    };
+    let held_us = now_us.saturating_sub(holder.granted_us);
+    let remaining_us = holder.expires_us.saturating_sub(now_us);
+    Busy::new(
+        ask.name.clone(),
+        holder.label.clone(),
+        held_us,
+        remaining_us,
+    )
+    .into()
+}

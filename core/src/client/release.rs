@@ -1,0 +1,125 @@
+//! Releasing, with its three outcomes: yes, no, unknown.
+
+use std::sync::Arc;
+
+use tracing::Instrument;
+
+use super::line::After;
+use super::turn::Holding;
+use super::{Cleanup, Core, Inner, RETRY, Tenure, membership};
+use crate::error::{Error, LostCause};
+use crate::protocol::{Reply, Was};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// Ends a hold, and tells whether it was still held.
+///
+/// If another task of this client takes the next turn, that is all that happens. Else the store is told; unknown answers
+/// are sent again within the request timeout, and after that the cleaner goes on.
+pub(crate) async fn release(inner: &Inner, holding: Holding) -> Result<(), Error> {
+    let core = &inner.core;
+    let lost = holding.check();
+    if !holding.end() {
+        return Ok(lost?);
+    }
+    if core.lines.leave(core, &holding, true) == After::Nothing {
+        return Ok(lost?);
+    }
+    let tenure = Arc::clone(&holding.tenure);
+    let mut parting = Parting {
+        core,
+        tenure: &tenure,
+        settled: false,
+    };
+    let span = tracing::debug_span!("release", class = tenure.name.class(), name = %tenure.name);
+    let told = tell_store(inner, &mut parting).instrument(span).await;
+    drop(parting);
+    let gone = |cause| Err(holding.lost_error(cause).into());
+    match told {
+        Ok(Ended::Held) => Ok(lost?),
+        Ok(Ended::Deleted) => {
+            lost?;
+            gone(LostCause::Deleted)
+        }
+        Err(error) => {
+            lost?;
+            Err(error)
+        }
+    }
+}
+
+enum Ended {
+    Held,
+    Deleted,
+}
+
+async fn tell_store(inner: &Inner, parting: &mut Parting<'_>) -> Result<Ended, Error> {
+    let (core, tenure) = (parting.core, parting.tenure);
+    let deadline = core.env.now() + core.request_timeout;
+    let mut first = true;
+    loop {
+        let call = core.release_call(tenure);
+        let left = deadline.since(core.env.now());
+        let error = match core.send(&inner.store, &[call], left).await {
+            Ok(answer) => match answer.replies.value.first() {
+                Some(Reply::Released { was: Was::Held }) => {
+                    parting.settled = true;
+                    return Ok(Ended::Held);
+                }
+                Some(Reply::Released { .. }) => {
+                    parting.settled = true;
+                    // While its time was not over, only this release ends it, or someone who deletes it. After that
+                    // it may have lasted to the end; who asks has held it until the call, so that is no loss.
+                    let in_time = answer.replies.now.lease_us < tenure.expires_us();
+                    if in_time && !first {
+                        // What is known of the store's incarnation may be a heartbeat old.
+                        let beat = membership::beat(core, &inner.store);
+                        let beat = core.env.timeout_at(deadline, beat).await;
+                        let beat = beat.unwrap_or_else(|_| {
+                            Err(StoreError::unknown("release", "no answer in time"))
+                        });
+                        beat.map_err(|error| Error::from_store(&tenure.name, error))?;
+                    }
+                    let lasted = in_time && tenure.incarnation == core.incarnation();
+                    return match (lasted, first) {
+                        (true, false) => Ok(Ended::Held),
+                        (true, true) => Ok(Ended::Deleted),
+                        (false, _) => {
+                            let gone =
+                                "the lease was gone when it arrived: whether it lasted is unknown";
+                            let error = StoreError::unknown("release", gone);
+                            Err(Error::from_store(&tenure.name, error))
+                        }
+                    };
+                }
+                _ => StoreError::unknown("release", "the store's clock moved on"),
+            },
+            Err(error) => error,
+        };
+        first = false;
+        let next = core.env.now() + core.env.jittered(RETRY);
+        if next >= deadline || error.kind() != StoreErrorKind::Unknown {
+            return Err(Error::from_store(&tenure.name, error));
+        }
+        core.env.sleep_until(next).await;
+    }
+}
+
+/// Lets the line go on once the store has answered; hands a release that was not acknowledged to the cleaner, also when
+/// its future is dropped.
+struct Parting<'a> {
+    core: &'a Arc<Core>,
+    tenure: &'a Arc<Tenure>,
+    settled: bool,
+}
+
+impl Drop for Parting<'_> {
+    fn drop(&mut self) {
+        let Self { core, tenure, .. } = self;
+        if !self.settled {
+            core.clean_up(Cleanup::of(core, tenure));
+            core.lines.leave_to_cleaner(core, tenure);
+        } else if let Some(line) = &tenure.line {
+            core.lines.left(core, line, tenure.rid);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! A tenure: what one grant of the store gives to this client. The tasks that take turns under it come and go.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::drift_margin;
+use super::line::Line;
+use super::turn::Turn;
+use crate::env::{Env, Moment};
+use crate::error::LostCause;
+use crate::metrics;
+use crate::name::ResourceName;
+use crate::protocol::{Revoked, Rid};
+
+/// Shared by the turn that is being taken, the local line and the renewer.
+#[derive(Debug)]
+pub(crate) struct Tenure {
+    pub(crate) env: Env,
+    grant: Grant,
+    deadline: AtomicU64,
+    /// The lease's end in the store's time, for a release that was sent twice.
+    expires_us: AtomicU64,
+    renewal: AtomicU64,
+    /// The turn that is being taken.
+    turn: Mutex<Weak<Turn>>,
+    /// The last fence that was given to a turn.
+    used: AtomicU64,
+    claimed: AtomicBool,
+    ended: AtomicBool,
+    /// The latest renewal was not answered.
+    unanswered: AtomicBool,
+    revoked: OnceLock<(Revocation, Moment)>,
+    state: watch::Sender<State>,
+}
+
+/// What a holder may want to hear of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) lost: Option<LostCause>,
+    pub(crate) contended: bool,
+    pub(crate) revoked: bool,
+}
+
+/// A holder was told to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Revocation {
+    /// Why, in the words of who did it.
+    pub reason: String,
+    /// How long the holder may go on from when it heard.
+    pub grace: Duration,
+}
+
+/// What a grant or renewal said of its end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Term {
+    /// When the request was sent that was answered, or an instant no later than the push's grant.
+    pub(crate) sent: Moment,
+    /// The store's time of the answer.
+    pub(crate) store_us: u64,
+    /// How long the lease lasts from there.
+    pub(crate) remaining_us: u64,
+}
+
+impl Term {
+    /// Validity counts from the instant before the request was sent, less the margin: dated by receipt there would be
+    /// two holders.
+    pub(crate) fn deadline(&self) -> Moment {
+        let remaining = Duration::from_micros(self.remaining_us);
+        (self.sent + remaining).minus(drift_margin(remaining))
+    }
+
+    /// Whether nothing beyond the margin is left of it.
+    pub(crate) fn is_over(&self, now: Moment) -> bool {
+        now >= self.deadline()
+    }
+}
+
+/// What never changes of a tenure.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    pub(crate) name: ResourceName,
+    pub(crate) rid: Rid,
+    /// The last fence of its block.
+    pub(crate) end: u64,
+    pub(crate) ttl: Duration,
+    /// Until when the acquire is to be remembered as ended; 0 if no copy of it can be under way.
+    pub(crate) close_until_us: u64,
+    pub(crate) incarnation: String,
+    /// Who takes turns under it; `None` for a try beside the line.
+    pub(crate) line: Option<Line>,
+}
+
+impl std::ops::Deref for Tenure {
+    type Target = Grant;
+
+    fn deref(&self) -> &Grant {
+        &self.grant
+    }
+}
+
+impl Tenure {
+    pub(crate) fn new(env: Env, grant: Grant, term: &Term, claimed: bool) -> Arc<Self> {
+        let tenure = Self {
+            env,
+            grant,
+            deadline: AtomicU64::new(0),
+            expires_us: AtomicU64::new(0),
+            renewal: AtomicU64::new(0),
+            turn: Mutex::default(),
+            used: AtomicU64::new(0),
+            claimed: AtomicBool::new(claimed),
+            ended: AtomicBool::new(false),
+            unanswered: AtomicBool::new(false),
+            revoked: OnceLock::new(),
+            state: watch::Sender::new(State::default()),
+        };
+        tenure.extend(term);
+        Arc::new(tenure)
+    }
+
+    /// A renewal or confirmation was answered.
+    pub(crate) fn extend(&self, term: &Term) {
+        // A loss stays a loss: an answer that comes too late does not bring the lease back to a guard that said "lost".
+        if self.cause().is_none() {
+            let deadline = term.deadline().as_nanos();
+            self.deadline.fetch_max(deadline, Ordering::AcqRel);
+        }
+        self.unanswered.store(false, Ordering::Release);
+        let expires_us = term.store_us.saturating_add(term.remaining_us);
+        self.expires_us.fetch_max(expires_us, Ordering::AcqRel);
+    }
+
+    /// Until when it surely lasts.
+    pub(crate) fn deadline(&self) -> Moment {
+        let deadline = Moment::from_nanos(self.deadline.load(Ordering::Acquire));
+        match self.revoked.get() {
+            Some((_, until)) => deadline.min(*until),
+            None => deadline,
+        }
+    }
+
+    pub(crate) fn expires_us(&self) -> u64 {
+        self.expires_us.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn next_renewal(&self) -> u64 {
+        self.renewal.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The full TTL is claimed.
+    pub(crate) fn claim(&self) {
+        self.claimed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.claimed.load(Ordering::Acquire)
+    }
+
+    /// A turn begins.
+    pub(crate) fn begin_turn(&self, turn: &Arc<Turn>) {
+        self.used.fetch_max(turn.fence.get(), Ordering::AcqRel);
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(turn);
+    }
+
+    fn turn(&self) -> Option<Arc<Turn>> {
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        turn.upgrade().filter(|turn| !turn.is_ended())
+    }
+
+    /// The last fence that was given to a turn.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Acquire)
+    }
+
+    /// When its turn is to be looked at: to be warned of, or to end.
+    pub(crate) fn look_at(&self) -> Moment {
+        self.turn().map_or(Moment::NEVER, |turn| turn.look_at())
+    }
+
+    /// Warns of its turn, or loses it, if it is time.
+    pub(crate) fn look(&self, now: Moment) {
+        if let Some(turn) = self.turn().filter(|turn| turn.look_at() <= now) {
+            turn.warn_if_overdue();
+            // It says by itself why.
+            drop(turn.check());
+        }
+    }
+
+    /// A renewal met no answer: if the lease ends before the next one does, that is why.
+    pub(crate) fn miss_answer(&self) {
+        self.unanswered.store(true, Ordering::Release);
+    }
+
+    /// Its end is on its way to the store: no renewal and no further turn from now on.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Says "lost", once; the first cause stays.
+    pub(crate) fn lose(&self, cause: LostCause) {
+        if self.is_ended() {
+            return;
+        }
+        let first = self.state.send_if_modified(|state| {
+            let first = state.lost.is_none();
+            state.lost = state.lost.or(Some(cause));
+            first
+        });
+        if first {
+            metrics::lost(self.name.class(), cause.as_str());
+            tracing::warn!(name = %self.name, fence = self.used(), %cause, "lease lost");
+        }
+    }
+
+    pub(crate) fn cause(&self) -> Option<LostCause> {
+        self.state.borrow().lost
+    }
+
+    /// Whether it lasts; notices its own expiry.
+    pub(crate) fn check(&self) -> Result<(), LostCause> {
+        if self.cause().is_none() {
+            let now = self.env.now();
+            if now >= self.deadline() {
+                let is_revoked = self.revoked.get().is_some_and(|(_, until)| now >= *until);
+                self.lose(if is_revoked {
+                    LostCause::Revoked
+                } else if self.unanswered.load(Ordering::Acquire) {
+                    LostCause::Unreachable
+                } else {
+                    LostCause::Expired
+                });
+            }
+        }
+        match self.cause() {
+            Some(cause) => Err(cause),
+            // Ended, and so not to be lost any more: its time may be over all the same.
+            None if self.env.now() >= self.deadline() => Err(LostCause::Expired),
+            None => Ok(()),
+        }
+    }
+
+    /// Someone waits for it.
+    pub(crate) fn contend(&self) {
+        self.state
+            .send_if_modified(|state| !std::mem::replace(&mut state.contended, true));
+    }
+
+    /// It is to go: the grace counts from now.
+    pub(crate) fn revoke(&self, revoked: Revoked) {
+        let grace = Duration::from_micros(revoked.grace_us);
+        let until = self.env.now() + grace;
+        let revocation = Revocation {
+            reason: revoked.reason,
+            grace,
+        };
+        if self.revoked.set((revocation, until)).is_ok() {
+            let (reason, name) = (
+                &self.revoked.get().expect("it was set").0.reason,
+                &self.name,
+            );
+            tracing::warn!(%name, reason, ?grace, "lease revoked");
+            self.state.send_modify(|state| state.revoked = true);
+        }
+    }
+
+    pub(crate) fn revocation(&self) -> Option<&Revocation> {
+        self.revoked.get().map(|(revocation, _)| revocation)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        *self.state.borrow()
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+}

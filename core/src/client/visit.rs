@@ -1,0 +1,78 @@
+//! A visit: the turns that a line takes under one tenure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Tenure;
+use super::turn::Turn;
+use crate::env::Moment;
+
+/// A visit lasts no longer than this, but for the turn in hand.
+const LONGEST: Duration = Duration::from_secs(1);
+/// While turns are short, so many are taken, also by those that came after its start.
+const SHORT_TURNS: u32 = 32;
+const SHORT: Duration = Duration::from_millis(2);
+
+#[derive(Debug)]
+pub(super) struct Visit {
+    pub(super) tenure: Arc<Tenure>,
+    /// The one that is being taken; `None` while the tenure's full TTL is being claimed.
+    pub(super) turn: Option<Arc<Turn>>,
+    began: Moment,
+    /// How many of those that waited at its start are left: each is served once at most.
+    left: usize,
+    turns: u32,
+    next: u64,
+}
+
+/// What comes after a turn.
+pub(super) enum Verdict {
+    /// Another, with this fence.
+    Next(u64),
+    /// The answer to a renewal that is under way.
+    Wait,
+    /// The end of the visit.
+    Over,
+}
+
+impl Visit {
+    pub(super) fn begin(turn: &Arc<Turn>, waiting: usize) -> Self {
+        Self {
+            tenure: Arc::clone(&turn.tenure),
+            turn: Some(Arc::clone(turn)),
+            began: turn.tenure.env.now(),
+            left: waiting,
+            turns: 1,
+            next: turn.fence.get() + 1,
+        }
+    }
+
+    /// Whether another turn is to be had.
+    pub(super) fn judge(&mut self, strict: bool) -> Verdict {
+        let tenure = &self.tenure;
+        let now = tenure.env.now();
+        let took = now.since(self.began);
+        let in_time = self.left > 0 || (self.turns < SHORT_TURNS && took < SHORT);
+        if strict
+            || !in_time
+            || took >= LONGEST
+            || self.next > tenure.end
+            || tenure.check().is_err()
+            || tenure.revocation().is_some()
+        {
+            return Verdict::Over;
+        }
+        if tenure.deadline().since(now) < tenure.ttl / 2 {
+            return if tenure.is_claimed() {
+                Verdict::Over
+            } else {
+                Verdict::Wait
+            };
+        }
+        let fence = self.next;
+        self.next += 1;
+        self.turns += 1;
+        self.left = self.left.saturating_sub(1);
+        Verdict::Next(fence)
+    }
+}
