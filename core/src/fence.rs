@@ -33,6 +33,15 @@ impl Fence {
     pub const fn get(self) -> u64 {
         self.0
     }
+
+    /// The value as databases bind it. Exact up to [`Fence::MAX`] and far beyond; what no `i64` can hold becomes its
+    /// largest.
+    pub const fn as_i64(self) -> i64 {
+        if self.0 > i64::MAX.cast_unsigned() {
+            return i64::MAX;
+        }
+        self.0.cast_signed()
+    }
 }
 
 impl fmt::Display for Fence {

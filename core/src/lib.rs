@@ -5,6 +5,7 @@ mod client;
 pub mod env;
 mod error;
 mod fence;
+pub mod fencing;
 mod lock;
 mod metrics;
 pub mod name;
