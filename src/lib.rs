@@ -2,6 +2,7 @@
 
 mod connect;
 mod duration;
+pub mod fencing;
 pub mod prelude;
 
 pub use connect::{ConnectError, connect, store};

@@ -1,0 +1,3 @@
+#![doc = include_str!("../docs/fences.md")]
+
+pub use leasehold_core::fencing::*;
