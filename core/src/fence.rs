@@ -8,7 +8,8 @@ use std::fmt;
 /// Minted by the store as a hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): at least the last
 /// one plus one, at least the store's clock in µs. It fits in 2^53, so JSON and Lua carry it whole.
 ///
-/// Send it along with every write made under the lease, and let the place written to refuse a smaller one.
+/// Send it along with every write made under the lease, and let the place written to refuse a smaller one:
+/// [`fencing`](crate::fencing) has what that takes in a database, in Redis and over HTTP.
 ///
 /// ```
 /// use leasehold_core::Fence;

@@ -272,7 +272,11 @@ mod tests {
                     for fence in (start..4_000).step_by(4) {
                         let token = FencingToken::new("r/1", Fence::new(fence)).unwrap();
                         let header = token.to_string();
-                        let push = |fence| written.lock().unwrap().push(fence);
+                        let push = |fence| {
+                            // Room for others between the check and the write.
+                            std::thread::yield_now();
+                            written.lock().unwrap().push(fence);
+                        };
                         drop(gate.write("r/1", Some(header.as_bytes()), push));
                     }
                 });

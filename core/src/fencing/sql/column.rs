@@ -75,7 +75,7 @@ impl FenceColumn {
         format!("ALTER TABLE {table} ADD COLUMN {fence} BIGINT NOT NULL DEFAULT 0")
     }
 
-    /// The condition for a statement of your own, with the fence as its `number`th parameter (from 1; `MySQL`'s have no
+    /// The condition for a statement of your own, with the fence as its `number`th parameter (from 1; MySQL's have no
     /// number). It goes with [`assignment`](Self::assignment): a write that leaves the old fence there guards nothing.
     ///
     /// ```
@@ -110,7 +110,7 @@ impl FenceColumn {
 
     /// Writes `values` to a row, made if it is not there, unless a greater fence has written it.
     ///
-    /// On `MySQL` run [`Statement::first`] before it, both in one transaction: there an upsert has no condition, and its
+    /// On MySQL run [`Statement::first`] before it, both in one transaction: there an upsert has no condition, and its
     /// count of rows does not tell a refusal from an insert.
     ///
     /// # Errors

@@ -6,9 +6,9 @@
 pub enum Dialect {
     /// Postgres: parameters are `$1`, `$2`.
     Postgres,
-    /// `SQLite`, since 3.24: parameters are `?1`, `?2`.
+    /// SQLite, since 3.24: parameters are `?1`, `?2`.
     Sqlite,
-    /// `MySQL` and `MariaDB`: parameters are `?`, so the fence is bound more than once.
+    /// MySQL and MariaDB: parameters are `?`, so the fence is bound more than once.
     ///
     /// The connection must count *found* rows (`CLIENT_FOUND_ROWS`), not changed ones: else a write that repeats what is
     /// there counts none, and is taken for refused. sqlx and diesel do so by themselves; `mysql_async` and `mysql` have
@@ -46,6 +46,24 @@ pub enum Parameter {
 }
 
 /// A text, and what is to be bound to it.
+///
+/// ```
+/// use leasehold_core::fencing::sql::{Dialect, FenceColumn, Parameter};
+/// let upsert = FenceColumn::new(Dialect::MySql, "invoice", &["id"])?.upsert(&["amount"])?;
+/// // One transaction: on MySQL two statements, elsewhere one. The rows affected by the last are the answer.
+/// for statement in upsert.first().into_iter().chain([&upsert]) {
+///     println!("{}", statement.sql());
+///     for parameter in statement.parameters() {
+///         match parameter {
+///             Parameter::Value(0) => println!("bind the amount"),
+///             Parameter::Value(_) => unreachable!("there is one value"),
+///             Parameter::Fence => println!("bind lease.fence().as_i64()"),
+///             Parameter::Key(_) => println!("bind the id"),
+///         }
+///     }
+/// }
+/// # Ok::<(), leasehold_core::fencing::sql::SqlError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "run it, and give the rows it affected to `check_rows`"]
 pub struct Statement {
@@ -65,7 +83,7 @@ impl Statement {
         &self.parameters
     }
 
-    /// What is to be run before it, in the same transaction; its own answer says nothing. Only `MySQL`'s upsert has one.
+    /// What is to be run before it, in the same transaction; its own answer says nothing. Only MySQL's upsert has one.
     pub fn first(&self) -> Option<&Statement> {
         self.first.as_deref()
     }

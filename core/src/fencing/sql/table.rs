@@ -9,7 +9,7 @@ use crate::fencing::MAX_RESOURCE_BYTES;
 ///
 /// Run [`advance`](Self::advance) FIRST in the transaction that writes, and roll back if
 /// [`check_rows`](crate::fencing::check_rows) refuses: the row it locks keeps every other writer of this resource waiting
-/// until the commit. On `SQLite` begin with `BEGIN IMMEDIATE`.
+/// until the commit. On SQLite begin with `BEGIN IMMEDIATE`.
 ///
 /// ```
 /// use leasehold_core::fencing::sql::{Dialect, FenceTable};
@@ -52,7 +52,7 @@ impl FenceTable {
         )
     }
 
-    /// Notes the fence ([`Parameter::Fence`]) of a resource ([`Parameter::Key`]), unless a greater one is there. On `MySQL`
+    /// Notes the fence ([`Parameter::Fence`]) of a resource ([`Parameter::Key`]), unless a greater one is there. On MySQL
     /// run [`Statement::first`] before it.
     pub fn advance(&self) -> &Statement {
         &self.advance
