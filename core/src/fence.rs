@@ -9,7 +9,7 @@ use std::fmt;
 /// one plus one, at least the store's clock in µs. It fits in 2^53, so JSON and Lua carry it whole.
 ///
 /// Send it along with every write made under the lease, and let the place written to refuse a smaller one:
-/// [`fencing`](crate::fencing) has what that takes in a database, in Redis and over HTTP.
+/// [`fencing`](crate::fencing) has what that takes in a database, in Redis and over HTTP. Only exclusive grants have one.
 ///
 /// ```
 /// use leasehold_core::Fence;

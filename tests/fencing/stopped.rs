@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use leasehold::{Coordinator, Fence};
-use leasehold_testkit::{Process, example_binary};
+use leasehold_testkit::{Process, RedisServer, example_binary};
 
 use crate::place::Place;
 
@@ -51,8 +51,9 @@ impl LateWriter {
 
 /// The whole story, at a place of which `read` tells the value.
 pub(crate) async fn stopped_holder(place: &Place, read: impl AsyncFn(&Coordinator) -> String) {
-    let folder = tempfile::tempdir().unwrap();
-    let address = format!("sqlite:{}", folder.path().join("leases.db").display());
+    // Not on SQLite: a process that is stopped in the middle of a renewal would keep its write lock.
+    let server = RedisServer::start();
+    let address = server.url();
     let coord = leasehold::connect(&address, "test").await.unwrap();
     let write = async |fence, value: &str| place.write(&coord, fence, value).await.unwrap();
 

@@ -64,8 +64,9 @@ impl Refusal {
 ///
 /// **What it remembers**: the 65,536 resources ([`with_capacity`](Self::with_capacity) for another number) that were
 /// asked for last, about 1.5 kB each at most and some 200 bytes at usual names. Beyond that it forgets the one that was
-/// asked for longest ago, and takes any fence for that again. It forgets all when the process ends, and a late request
-/// may reach another replica, whose gate has not heard. Where that matters, use the register as the gate instead:
+/// asked for longest ago, and takes any fence for that again: whoever may write to names of its own choice can make it
+/// forget, so ask it after your authorization. It forgets all when the process ends, and a late request may reach another
+/// replica, whose gate has not heard. Where that matters, use the register as the gate instead:
 /// [`Put::fenced`](crate::Put::fenced) on one register a resource, before or with the write.
 ///
 /// **What it guards**: [`write`](Self::write) checks and writes in one step. After [`admit`](Self::admit) a newer holder's

@@ -11,8 +11,8 @@ pub enum Dialect {
     /// MySQL and MariaDB: parameters are `?`, so the fence is bound more than once.
     ///
     /// The connection must count *found* rows (`CLIENT_FOUND_ROWS`), not changed ones: else a write that repeats what is
-    /// there counts none, and is taken for refused. sqlx and diesel do so by themselves; `mysql_async` and `mysql` have
-    /// the option `client_found_rows`.
+    /// there counts none, and is taken for refused; an upsert's first one, too. sqlx always does; other drivers have an
+    /// option, such as `client_found_rows`.
     MySql,
 }
 
