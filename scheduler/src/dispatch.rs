@@ -24,6 +24,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const DAY_US: u64 = 24 * 3600 * 1_000_000;
 /// Looks again this soon while a tick that is caught up waits for the one before.
 const TURN: Duration = Duration::from_millis(50);
+/// Looks again this soon while the store's clock is not believed.
+const HOLD: Duration = Duration::from_secs(1);
 /// Looks again this soon after the store failed.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -113,6 +115,15 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             .map(|job| shared.entries[*job].ledger.register.clone())
             .collect();
         match RegisterHandle::read(&registers).await {
+            // The store's clock stepped: what is due by it may be hours away. It is believed again once it is back, or
+            // steady for a while.
+            Ok(_) if shared.coord.store_clock_departure().is_some() => {
+                let at = env.now() + env.jittered(HOLD);
+                for job in due {
+                    locals[job].state = State::Next(Next::Look(at));
+                    times[job] = at;
+                }
+            }
             Ok(read) => {
                 for (job, register) in due.into_iter().zip(read.value) {
                     locals[job].state = State::Busy;

@@ -331,14 +331,12 @@ impl Place {
         core.renewals.remove(&tenure);
         self.stand = Stand::Led;
         let work = Work::ending(Some(Arc::clone(&tenure)));
-        match self.hand_lead(core, line, work) {
-            None => After::Nothing,
-            Some(_) => {
-                let cleaner = (!by_caller).then(|| Arc::clone(&tenure));
-                self.stand = Stand::Leaving(tenure.rid, cleaner);
-                After::Release
-            }
+        if self.hand_lead(core, line, work).is_none() {
+            return After::Nothing;
         }
+        let cleaner = (!by_caller).then(|| Arc::clone(&tenure));
+        self.stand = Stand::Leaving(tenure.rid, cleaner);
+        After::Release
     }
 
     /// The first one that still waits leads from now on; `work` comes back if there is none.
@@ -346,9 +344,9 @@ impl Place {
         while let Some((_, waiter)) = self.waiters.pop_first() {
             let lead = Lead::new(core, Some(line.clone()), work);
             match waiter.to.send(Call::Lead(lead)) {
-                Ok(()) => return None,
                 Err(Call::Lead(unheard)) => work = unheard.take_back(),
-                Err(Call::Serve(_)) => return None,
+                // Heard: what comes back is what was sent.
+                _ => return None,
             }
         }
         Some(work)

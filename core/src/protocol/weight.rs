@@ -69,12 +69,8 @@ impl Capacity {
     /// Which of two announcements counts.
     #[must_use]
     pub fn or(self, other: Capacity) -> Capacity {
-        match self.revision.cmp(&other.revision) {
-            std::cmp::Ordering::Less => other,
-            std::cmp::Ordering::Greater => self,
-            std::cmp::Ordering::Equal if other.size < self.size => other,
-            std::cmp::Ordering::Equal => self,
-        }
+        let other_counts = (other.revision, self.size) > (self.revision, other.size);
+        if other_counts { other } else { self }
     }
 }
 

@@ -331,7 +331,7 @@ impl Opened {
     }
 
     /// Waits for an event; others are passed over.
-    pub async fn event<T>(&mut self, wanted: impl Fn(Event) -> Option<T>) -> T {
+    pub async fn event<T: Send>(&mut self, wanted: impl Fn(Event) -> Option<T> + Send + Sync) -> T {
         let events = &mut self.events;
         let arrival = async {
             while let Some(event) = events.recv().await {
