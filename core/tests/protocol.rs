@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold_core::protocol::{
     Acquire, Capacity, Closed, Entry, FORMAT, FORMAT_BEFORE, NodeId, Notice, Now, Op, Phase,
-    Record, Release, Renew, Reply, Rid, TooNew, Was, Weight, apply, decode, encode,
+    Record, Release, Renew, Reply, Rid, TooNew, Was, Weight, apply, decode, encode, encode_before,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -594,6 +594,8 @@ fn a_record_of_the_version_before_is_read_and_carried_on() {
     let (_, _, granted) = world.apply(&release(holder.rid));
     assert_eq!(granted, [waiter.rid]);
     assert_eq!(encode(world.record.as_ref().unwrap())[0], FORMAT);
+    // What the tests of mixed versions on the stores write is what it wrote.
+    assert_eq!(encode_before(&decode(bytes).unwrap()), bytes);
 }
 
 #[test]

@@ -12,6 +12,8 @@ mod weight;
 
 pub use lease::{Outcome, apply};
 pub use op::{Acquire, Handed, Notice, Op, Release, Renew, Reply, Revoke, Revoked, Reweigh, Was};
+#[cfg(feature = "test-util")]
+pub use record::encode_before;
 pub use record::{Closed, Entry, FORMAT, FORMAT_BEFORE, Phase, Record, TooNew, decode, encode};
 pub use register::{Expect, REGISTER_FORMAT, Register, RegisterReply, RegisterWrite, write};
 pub use rid::{NodeId, ParseRidError, Rid};

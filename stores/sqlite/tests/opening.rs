@@ -4,7 +4,7 @@ mod common;
 
 use common::{LONG, context, fresh, name, raw, refused, sql, try_open, wait_until};
 use leasehold_core::ResourceName;
-use leasehold_core::protocol::Op;
+use leasehold_core::protocol::{self, Op, Was};
 use leasehold_core::store::{Beat, Connector as _, LeaseCall, StoreErrorKind};
 use leasehold_sqlite::SqliteStore;
 
@@ -172,4 +172,37 @@ async fn where_a_newer_node_is_a_member_this_one_does_not_become_one() {
         .await
         .expect("a count");
     assert_eq!(members, 1);
+}
+
+/// Two versions share a file during a deploy: what the one before wrote, its tables, holders and waiters, is carried on.
+#[tokio::test]
+async fn a_file_of_the_version_before_is_carried_on() {
+    let (_folder, path) = fresh();
+    let cx = context(SqliteStore::new(&path));
+    let (one, two) = (cx.session().await, cx.session().await);
+    let lock = name("of-before");
+    let (held, first) = one.take(&lock, LONG).await;
+    let waiting = two.enqueue(&lock, LONG).await;
+    let mut raw = raw(&path).await;
+    let bytes: Vec<u8> = sqlx::query_scalar("SELECT record FROM leasehold_lease")
+        .fetch_one(&mut raw)
+        .await
+        .expect("a record");
+    let record = protocol::decode(&bytes).expect("it is this version's");
+    sqlx::query("UPDATE leasehold_lease SET record = ?")
+        .bind(protocol::encode_before(&record))
+        .execute(&mut raw)
+        .await
+        .expect("is written");
+    // It had no floors.
+    sql(&mut raw, "DROP TABLE leasehold_floor").await;
+    let opened = context(SqliteStore::new(&path));
+    let late = opened.session_in(cx.namespace()).await;
+    assert_eq!(late.queued(&lock, &late.ask(LONG)).await, 1);
+    assert_eq!(one.release(&lock, held).await, Was::Held);
+    let next = two.granted(&lock, &waiting).await;
+    assert!(next.first > first.end);
+    let floors = [(lock.bucket(), 7)];
+    let raised = late.handle.leases.raise_floors(&floors).await;
+    raised.expect("the table is there again");
 }

@@ -1,14 +1,14 @@
 //! The layout before this one: an entry ended with its label, and every resource was a mutex.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Closed, Entry, Phase, Record};
 use crate::protocol::{Capacity, Rid, Weight};
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct RecordBefore(u64, u64, Vec<EntryBefore>, Vec<Closed>);
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct EntryBefore {
     rid: Rid,
     phase: Phase,
@@ -42,7 +42,12 @@ impl From<EntryBefore> for Entry {
         Self {
             rid: entry.rid,
             phase: entry.phase,
-            weight: Weight::from(entry.weight),
+            // There were only mutexes: whoever held had all of it.
+            weight: if entry.weight == 1 {
+                Weight::All
+            } else {
+                Weight::from(entry.weight)
+            },
             ttl_us: entry.ttl_us,
             want: entry.want,
             seen: entry.seen,
@@ -63,4 +68,35 @@ impl From<EntryBefore> for Entry {
             reason: String::new(),
         }
     }
+}
+
+/// A record as the version before wrote it; what it did not know is left out. For tests of mixed versions.
+#[cfg(feature = "test-util")]
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "it never does: writing integers, strings and sequences to a Vec cannot fail"
+)]
+pub fn encode_before(record: &Record) -> Vec<u8> {
+    let entry = |entry: &Entry| EntryBefore {
+        rid: entry.rid,
+        phase: entry.phase,
+        weight: u32::from(entry.weight).max(1),
+        ttl_us: entry.ttl_us,
+        want: entry.want,
+        seen: entry.seen,
+        not_after_us: entry.not_after_us,
+        since_us: entry.since_us,
+        heard_us: entry.heard_us,
+        first: entry.first,
+        end: entry.end,
+        granted_us: entry.granted_us,
+        expires_us: entry.expires_us,
+        renewal: entry.renewal,
+        label: entry.label.clone(),
+    };
+    let entries = record.entries.iter().map(entry).collect();
+    let before = RecordBefore(record.last, record.epoch, entries, record.closed.clone());
+    let mut bytes = vec![super::FORMAT_BEFORE];
+    rmp_serde::encode::write(&mut bytes, &before).expect("a record has only encodable fields");
+    bytes
 }

@@ -2,6 +2,9 @@
 
 mod before;
 
+#[cfg(feature = "test-util")]
+pub use before::encode_before;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Capacity, Now, Rid, Weight};

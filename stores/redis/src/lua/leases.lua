@@ -311,6 +311,7 @@ local function decode(bytes)
   local record = cmsgpack.unpack(string.sub(bytes, 2))
   if string.sub(bytes, 1, 1) == '$FORMAT_BEFORE' then
     for _, entry in ipairs(record[$ENTRIES]) do
+      if entry[$WEIGHT] == 1 then entry[$WEIGHT] = ALL end
       entry[$CAPACITY], entry[$REVISION], entry[$WEIGHED] = 1, 0, 0
       entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = 0, 0, ''
     end

@@ -470,3 +470,81 @@ fn a_newer_record_changes_nothing_in_the_whole_batch() {
     assert_eq!(rig.get(&rig.keys.lease(&other)), None);
     assert_eq!(rig.get(&rig.keys.lease(&newer)), Some(bytes));
 }
+
+/// Two versions share a store during a deploy: what the one before wrote, holders and waiters, is carried on.
+#[test]
+fn a_record_of_the_version_before_is_carried_on() {
+    let [name, _] = names();
+    let rig = Rig::new(name.bucket(), &nodes());
+    let mut now = step(Now::default(), i64::try_from(START_US).unwrap());
+    let ask = |node: u64, now: Now| LeaseCall {
+        name: name.clone(),
+        op: Op::Acquire(Acquire {
+            rid: Rid {
+                node: self::node(node),
+                seq: 1,
+            },
+            not_after_us: at(now, 30_000_000),
+            weight: Weight::All,
+            capacity: Capacity::ONE,
+            ttl_us: 10_000_000,
+            wait: true,
+            want: 5,
+            seen: 0,
+            label: "of before".into(),
+        }),
+    };
+    let renewal = |node: u64, now: Now| LeaseCall {
+        name: name.clone(),
+        op: Op::Renew(Renew {
+            rid: Rid {
+                node: self::node(node),
+                seq: 1,
+            },
+            not_after_us: at(now, 1_000_000),
+            renewal: 7,
+        }),
+    };
+    let release = |node: u64, now: Now| LeaseCall {
+        name: name.clone(),
+        op: Op::Release(Release {
+            rid: Rid {
+                node: self::node(node),
+                seq: 1,
+            },
+            not_after_us: at(now, 1_000_000),
+            used: 0,
+            close_until_us: at(now, 5_000_000),
+        }),
+    };
+    let key = rig.keys.lease(&name);
+    let mut record = None;
+    for call in [ask(0, now), ask(1, now), release(2, now)] {
+        record = protocol::apply(record, 0, &call.op, now).record;
+    }
+    for call in [
+        renewal(0, now),
+        release(0, now),
+        renewal(1, now),
+        ask(2, now),
+    ] {
+        now = step(now, 200_000);
+        let before = protocol::encode_before(record.as_ref().unwrap());
+        rig.set(&key, &before);
+        let outcome = protocol::apply(protocol::decode(&before).ok(), 0, &call.op, now);
+        let calls = [call];
+        let answer = rig.run(
+            &rig.scripts.leases,
+            now,
+            |cmd| put_keys(cmd, &rig.keys, &calls),
+            |cmd| put_words(cmd, &rig.keys, &calls),
+        );
+        assert_eq!(take_replies(answer).unwrap().value, [outcome.reply]);
+        let told = outcome.notices.into_iter().map(Event::from);
+        assert_eq!(rig.take_pushes(), told.collect::<Vec<_>>());
+        let stored = rig.get(&key).unwrap();
+        assert_eq!(stored[0], protocol::FORMAT);
+        assert_eq!(protocol::decode(&stored).ok(), outcome.record);
+        record = outcome.record;
+    }
+}
