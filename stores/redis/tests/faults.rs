@@ -8,11 +8,7 @@ use std::time::Duration;
 use common::{Node, REQUEST_TIMEOUT, acquire, name, release, renew};
 use leasehold_core::protocol::{Op, Reply};
 use leasehold_core::store::{Event, StoreErrorKind};
-use leasehold_testkit::{RedisServer, free_port};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use leasehold_testkit::{Proxy, RedisServer, free_port};
 
 /// For a busy machine; what a driver's own patience would add is several seconds.
 const SLACK: Duration = Duration::from_secs(1);
@@ -161,53 +157,14 @@ async fn l14_a_server_that_closes_at_once_is_not_asked_in_a_busy_loop() {
     assert!((1..=8 + took / 400).contains(&made), "{made} in {took} ms");
 }
 
-/// Forwards to `port`. Connections made before a freeze carry nothing any more, those made after it do.
-struct Proxy {
-    port: u16,
-    freeze: watch::Sender<()>,
-    _tasks: JoinSet<()>,
-}
-
-impl Proxy {
-    async fn start(target: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (freeze, frozen) = watch::channel(());
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((client, _)) = listener.accept().await {
-                let mut frozen = frozen.clone();
-                frozen.mark_unchanged();
-                connections.spawn(forward(client, target, frozen));
-            }
-        });
-        Self {
-            port,
-            freeze,
-            _tasks: tasks,
-        }
-    }
-}
-
-async fn forward(mut client: TcpStream, target: u16, mut frozen: watch::Receiver<()>) {
-    let mut server = TcpStream::connect(("127.0.0.1", target)).await.unwrap();
-    tokio::select! {
-        biased;
-        // Neither closed nor answered.
-        Ok(()) = frozen.changed() => std::future::pending().await,
-        _ = copy_bidirectional(&mut client, &mut server) => {}
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn x05_a_silent_connection_is_replaced_after_one_deadline() {
     let server = RedisServer::start();
-    let proxy = Proxy::start(server.port()).await;
-    let mut node = Node::open(&format!("redis://127.0.0.1:{}", proxy.port)).await;
+    let proxy = Proxy::start(server.port());
+    let mut node = Node::open(&format!("redis://127.0.0.1:{}", proxy.port())).await;
     node.store.events.listen(name("a").bucket()).await.unwrap();
     node.call(acquire(node.rid(1))).await.unwrap();
-    proxy.freeze.send_replace(());
+    proxy.freeze();
     let error = node.call(renew(node.rid(1), 1)).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unknown);
     let renewed = node.call(renew(node.rid(1), 2)).await.unwrap();
