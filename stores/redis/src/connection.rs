@@ -92,12 +92,23 @@ impl Connection {
     ) -> Result<Vec<Value>, StoreError> {
         let deadline = self.deadline();
         let link = self.shared.link(operation, deadline).await?;
+        let answers = self.send_all(operation, &link, pipeline, deadline).await?;
+        let answers: Result<_, _> = answers.into_iter().collect();
+        answers.map_err(|error| self.refusal(operation, &link, &error))
+    }
+
+    /// The outer error: no answer. The inner ones: the server's, to each command.
+    pub(crate) async fn send_all(
+        &self,
+        operation: &'static str,
+        link: &Link,
+        pipeline: &Pipeline,
+        deadline: Moment,
+    ) -> Result<Vec<Result<Value, RedisError>>, StoreError> {
         let mut driver = link.driver.clone();
         let sent = driver.send_packed_commands(pipeline, 0, pipeline.len());
-        let answers = self.answered(operation, &link, deadline, sent).await?;
-        let answers = answers.into_iter().map(Value::extract_error);
-        let answers: Result<_, _> = answers.collect();
-        answers.map_err(|error| self.refusal(operation, &link, &error))
+        let answers = self.answered(operation, link, deadline, sent).await?;
+        Ok(answers.into_iter().map(Value::extract_error).collect())
     }
 
     /// The outer error: no answer. The inner one: the server's.
@@ -156,12 +167,18 @@ impl Connection {
         }
     }
 
-    fn refusal(&self, operation: &'static str, link: &Link, error: &RedisError) -> StoreError {
+    pub(crate) fn refusal(
+        &self,
+        operation: &'static str,
+        link: &Link,
+        error: &RedisError,
+    ) -> StoreError {
         if error.code() == Some("READONLY") {
             // It was the primary; the address may lead to the new one.
             link.health.lose();
         }
-        refused(operation, &self.shared.address, error)
+        let Shared { address, keys, .. } = &*self.shared;
+        refused(operation, address, keys, error)
     }
 }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use leasehold_core::store::{StoreError, StoreErrorKind};
 use redis::{ErrorKind, RedisError};
 
+use crate::keys::Keys;
+use crate::permission;
 use crate::script::TOO_NEW;
 
 const LOGIN_REFUSED: &str = "the password or user name was refused";
@@ -18,6 +20,10 @@ pub(crate) fn describe(error: &RedisError) -> String {
         ErrorKind::Io => io_text(error),
         _ if matches!(error.code(), Some("NOAUTH")) => "the server asks for a password".into(),
         _ if is_refused_login(error) => LOGIN_REFUSED.into(),
+        ErrorKind::InvalidClientConfig => {
+            "the certificate, its key or the host's name cannot be used for TLS: do the first two belong together?"
+                .into()
+        }
         ErrorKind::RESP3NotSupported => {
             "the server does not speak RESP3: Redis 7.0 or newer is needed".into()
         }
@@ -29,29 +35,61 @@ pub(crate) fn describe(error: &RedisError) -> String {
     }
 }
 
-/// The operating system's text: it has no address and no word of a command in it.
+/// The operating system's text, or what TLS failed of: it has no address and no word of a command in it.
 fn io_text(error: &RedisError) -> String {
+    #[cfg(feature = "tls")]
+    if let Some(error) = tls_error(error) {
+        return crate::tls::explain(error);
+    }
+    io_error(error).map_or_else(|| "the connection broke".into(), ToString::to_string)
+}
+
+fn io_error(error: &RedisError) -> Option<&std::io::Error> {
     type Shared = Arc<dyn Error + Send + Sync>;
-    let source = error.source();
-    let shared = source.and_then(|source| source.downcast_ref::<Shared>());
-    let io = match shared {
-        Some(shared) => shared.downcast_ref::<std::io::Error>(),
-        None => source.and_then(|source| source.downcast_ref()),
-    };
-    io.map_or_else(|| "the connection broke".into(), ToString::to_string)
+    let source = error.source()?;
+    match source.downcast_ref::<Shared>() {
+        Some(shared) => shared.downcast_ref(),
+        None => source.downcast_ref(),
+    }
+}
+
+#[cfg(feature = "tls")]
+fn tls_error(error: &RedisError) -> Option<&rustls::Error> {
+    io_error(error)?.get_ref()?.downcast_ref()
+}
+
+/// What kind of failure to connect it is: one that another attempt can mend is *unknown*.
+pub(crate) fn connect_kind(error: &RedisError) -> StoreErrorKind {
+    #[cfg(feature = "tls")]
+    if tls_error(error).is_some() {
+        return StoreErrorKind::Refused;
+    }
+    match error.kind() {
+        ErrorKind::InvalidClientConfig => StoreErrorKind::Config,
+        ErrorKind::RESP3NotSupported => StoreErrorKind::Refused,
+        _ if is_refused_login(error) => StoreErrorKind::Refused,
+        _ => StoreErrorKind::Unknown,
+    }
 }
 
 /// Whether the server refused the credentials: a new attempt will not help.
-pub(crate) fn is_refused_login(error: &RedisError) -> bool {
+fn is_refused_login(error: &RedisError) -> bool {
     error.kind() == ErrorKind::AuthenticationFailed
         || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
 }
 
 /// What the server answered in place of a result.
-pub(crate) fn refused(operation: &'static str, address: &str, error: &RedisError) -> StoreError {
+pub(crate) fn refused(
+    operation: &'static str,
+    address: &str,
+    keys: &Keys,
+    error: &RedisError,
+) -> StoreError {
     use StoreErrorKind::{Config, Refused, TooNew, Unknown};
     let code = error.code().unwrap_or("ERR");
+    let permission = permission::refusal(code, error.detail().unwrap_or_default(), keys);
     let (kind, text) = match code {
+        _ if permission.is_some() => (Refused, permission.unwrap_or_default()),
         TOO_NEW => (
             TooNew,
             format!(
@@ -63,10 +101,6 @@ pub(crate) fn refused(operation: &'static str, address: &str, error: &RedisError
         "OOM" => (
             Refused,
             "the server is out of memory: raise its maxmemory".into(),
-        ),
-        "NOPERM" => (
-            Refused,
-            "the user may not do this: allow it +@all on the namespace's keys and channels".into(),
         ),
         "NOAUTH" | "WRONGPASS" => (Refused, LOGIN_REFUSED.into()),
         "WRONGTYPE" => (

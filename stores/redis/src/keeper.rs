@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use leasehold_core::Moment;
 use leasehold_core::name::Bucket;
-use leasehold_core::store::{Event, Session, StoreError, StoreErrorKind};
-use redis::{AsyncConnectionConfig, Client, ErrorKind, PushInfo, PushKind, Value};
+use leasehold_core::store::{Event, Session, StoreError};
+use redis::{AsyncConnectionConfig, PushInfo, PushKind, Value};
 use tokio::sync::{Notify, watch};
 
-use crate::error::{describe, is_refused_login};
+use crate::error::{connect_kind, describe};
 use crate::events::{is_acknowledgement, subscribe, take_push};
 use crate::keys::Keys;
 use crate::link::{Health, Link};
+use crate::permission;
+use crate::server::Server;
 
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LONGEST_DELAY: Duration = Duration::from_millis(500);
@@ -28,7 +30,7 @@ pub(crate) struct Shared {
     pub(crate) session: Session,
     pub(crate) address: String,
     pub(crate) keys: Keys,
-    client: Client,
+    server: Server,
     link: watch::Sender<Option<Arc<Link>>>,
     demand: Notify,
     wanted: Mutex<BTreeSet<Bucket>>,
@@ -36,12 +38,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(client: Client, address: String, session: Session) -> Self {
+    pub(crate) fn new(server: Server, session: Session) -> Self {
         Self {
             keys: Keys::new(&session.namespace),
             session,
-            address,
-            client,
+            address: server.address.clone(),
+            server,
             link: watch::Sender::new(None),
             demand: Notify::new(),
             wanted: Mutex::default(),
@@ -122,17 +124,11 @@ impl Shared {
             .set_response_timeout(None)
             .set_connection_timeout(None)
             .set_push_sender(self.push_sender(Arc::clone(&health)));
-        let driver = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config);
+        let client = self.server.client(&self.session).await?;
+        let driver = client.get_multiplexed_async_connection_with_config(&config);
         let driver = driver.await.map_err(|error| {
-            let kind = if is_refused_login(&error) || error.kind() == ErrorKind::RESP3NotSupported {
-                StoreErrorKind::Refused
-            } else {
-                StoreErrorKind::Unknown
-            };
             let text = format!("{}: {}", self.address, describe(&error));
-            StoreError::new(kind, "connect", text)
+            StoreError::new(connect_kind(&error), "connect", text)
         })?;
         let link = Link::new(driver, health, &self.session.env);
         self.subscribe_again(&link).await?;
@@ -156,7 +152,11 @@ impl Shared {
         // A subscription that was refused would be a connection on which nobody is woken.
         if answers.len() != buckets.len() || !answers.iter().all(is_acknowledgement) {
             let refusal = answers.iter().find_map(|answer| match answer {
-                Value::ServerError(error) => Some(format!(" ({})", error.code())),
+                Value::ServerError(error) => {
+                    let (code, detail) = (error.code(), error.details().unwrap_or_default());
+                    let permission = permission::refusal(code, detail, &self.keys);
+                    Some(format!(" ({})", permission.as_deref().unwrap_or(code)))
+                }
                 _ => None,
             });
             let refusal = refusal.unwrap_or_default();

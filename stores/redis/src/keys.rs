@@ -87,6 +87,23 @@ impl Keys {
     pub(crate) fn meta(&self) -> String {
         format!("{{{}#m}}:meta", self.namespace)
     }
+
+    /// A key of some bucket.
+    pub(crate) fn sample(&self, rest: &str) -> String {
+        format!("{{{}#0}}:{rest}", self.namespace)
+    }
+
+    /// All keys, as access control lists and SCAN have it.
+    pub(crate) fn pattern(&self) -> String {
+        format!("{{{}#*}}:*", glob_escaped(&self.namespace))
+    }
+
+    /// All channels.
+    pub(crate) fn channel_pattern(&self) -> String {
+        let mut pattern = self.pattern();
+        pattern.truncate(pattern.len() - 1);
+        pattern + "e:*"
+    }
 }
 
 /// As a part of a glob pattern that stands for itself.
@@ -124,6 +141,13 @@ mod tests {
         assert_eq!(keys.name_of_lease(&keys.lease(&name)), Some(name));
         assert_eq!(keys.name_of_lease("{a*#7}:l:invoice/7"), None);
         assert_eq!(keys.leases_matching("in[v"), r"{a\*%23#*}:l:in\[v*");
+    }
+
+    #[test]
+    fn a_pattern_takes_a_namespace_literally() {
+        let keys = Keys::new(&Namespace::new("a*[b]?\\").unwrap());
+        assert_eq!(keys.pattern(), r"{a\*\[b\]\?\\#*}:*");
+        assert_eq!(keys.channel_pattern(), r"{a\*\[b\]\?\\#*}:e:*");
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! latest writes, and with them a lease. Fences still grow after that, as the protocol says.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod address;
+mod check;
 mod connection;
 mod connector;
 mod error;
@@ -16,10 +18,16 @@ mod keys;
 mod leases;
 mod link;
 mod list;
+mod login;
 mod members;
+mod permission;
 mod registers;
 mod script;
+mod server;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use connector::RedisStore;
+pub use login::{Credentials, CredentialsError, Login};
