@@ -44,6 +44,11 @@ fn io_text(error: &RedisError) -> String {
     io_error(error).map_or_else(|| "the connection broke".into(), ToString::to_string)
 }
 
+/// What a TLS port answers to one who does not speak TLS, among other causes.
+pub(crate) fn is_reset(error: &RedisError) -> bool {
+    io_error(error).is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionReset)
+}
+
 fn io_error(error: &RedisError) -> Option<&std::io::Error> {
     type Shared = Arc<dyn Error + Send + Sync>;
     let source = error.source()?;

@@ -13,7 +13,7 @@ use leasehold_core::store::{Event, Session, StoreError};
 use redis::{AsyncConnectionConfig, PushInfo, PushKind, Value};
 use tokio::sync::{Notify, watch};
 
-use crate::error::{connect_kind, describe};
+use crate::error::{connect_kind, describe, is_reset};
 use crate::events::{is_acknowledgement, subscribe, take_push};
 use crate::keys::Keys;
 use crate::link::{Health, Link};
@@ -104,7 +104,14 @@ impl Shared {
         let (env, within) = (&self.session.env, self.session.connect_timeout);
         let connected = env.timeout(within, self.try_connect()).await;
         let connected = connected.unwrap_or_else(|_| {
-            let text = format!("{}: no answer within {within:?}", self.address);
+            // A server that expects no TLS waits for the rest of what it takes for a request.
+            let is_tls = self.address.starts_with("rediss:");
+            let hint = if is_tls {
+                "; does that port speak TLS?"
+            } else {
+                ""
+            };
+            let text = format!("{}: no answer within {within:?}{hint}", self.address);
             Err(StoreError::unknown("connect", text))
         });
         if let Err(error) = &connected {
@@ -127,7 +134,13 @@ impl Shared {
         let client = self.server.client(&self.session).await?;
         let driver = client.get_multiplexed_async_connection_with_config(&config);
         let driver = driver.await.map_err(|error| {
-            let text = format!("{}: {}", self.address, describe(&error));
+            let is_plain = self.address.starts_with("redis:");
+            let hint = if is_plain && is_reset(&error) {
+                " (if that is a TLS port, write rediss://)"
+            } else {
+                ""
+            };
+            let text = format!("{}: {}{hint}", self.address, describe(&error));
             StoreError::new(connect_kind(&error), "connect", text)
         })?;
         let link = Link::new(driver, health, &self.session.env);

@@ -107,11 +107,12 @@ fn ensure_provider() {
     }
 }
 
-/// What a handshake failed of, and what to do; `None` if it is nothing of TLS.
+/// What a handshake failed of, and what to do.
 pub(crate) fn explain(error: &rustls::Error) -> String {
     use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
     match error {
-        InvalidCertificate(CertificateError::UnknownIssuer) => {
+        // One of the same name, too, whose signature is another's.
+        InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "the server's certificate was issued by a CA that is not known here: \
              give that CA's certificate with RedisStore::ca_certificate (?ca=FILE)"
                 .into()
