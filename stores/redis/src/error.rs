@@ -28,6 +28,9 @@ pub(crate) fn describe(error: &RedisError) -> String {
             "the server does not speak RESP3: Redis 7.0 or newer is needed".into()
         }
         ErrorKind::Parse => "what answers there is not Redis".into(),
+        _ if refused_database(error).is_some() => {
+            refused_database(error).unwrap_or_default().into()
+        }
         kind => match error.code() {
             Some(code) => format!("the server said {}", printable(code)),
             None => format!("{kind:?}"),
@@ -63,6 +66,18 @@ fn tls_error(error: &RedisError) -> Option<&rustls::Error> {
     io_error(error)?.get_ref()?.downcast_ref()
 }
 
+/// Why the database in the address was not selected: the driver drops the server's code for it.
+fn refused_database(error: &RedisError) -> Option<&'static str> {
+    let detail = error.detail()?;
+    if detail.contains("'select'") {
+        Some("the user may not run SELECT: allow it +select, or use database 0")
+    } else if detail.contains("DB index is out of range") {
+        Some("the server has no database of that number")
+    } else {
+        None
+    }
+}
+
 /// What kind of failure to connect it is: one that another attempt can mend is *unknown*.
 pub(crate) fn connect_kind(error: &RedisError) -> StoreErrorKind {
     #[cfg(feature = "tls")]
@@ -72,7 +87,9 @@ pub(crate) fn connect_kind(error: &RedisError) -> StoreErrorKind {
     match error.kind() {
         ErrorKind::InvalidClientConfig => StoreErrorKind::Config,
         ErrorKind::RESP3NotSupported => StoreErrorKind::Refused,
-        _ if is_refused_login(error) => StoreErrorKind::Refused,
+        _ if is_refused_login(error) || refused_database(error).is_some() => {
+            StoreErrorKind::Refused
+        }
         _ => StoreErrorKind::Unknown,
     }
 }

@@ -4,14 +4,15 @@ use redis::{Cmd, Value};
 
 use crate::keys::Keys;
 
-/// Answers those of ARGV that the user may not run; each is a command and one argument, with a tab between.
+/// Answers those of ARGV that the user may not run; each is a command and its arguments, with tabs between.
 /// `acl_check_cmd` is there since Redis 7.0; a server that lacks it is taken at its word.
 const PROBE: &str = r"
 local may = redis.acl_check_cmd or function() return true end
 local refused = {}
-for i, line in ipairs(ARGV) do
-  local command, argument = string.match(line, '^(%S+)\t(.*)$')
-  local known, allowed = pcall(may, command, argument, 0)
+for _, line in ipairs(ARGV) do
+  local words = {}
+  for word in string.gmatch(line, '[^\t]+') do words[#words + 1] = word end
+  local known, allowed = pcall(may, unpack(words))
   if not (known and allowed) then refused[#refused + 1] = line end
 end
 return refused";
@@ -40,7 +41,7 @@ pub(crate) fn probe(keys: &Keys) -> Cmd {
     for (command, argument) in [
         ("TIME", ""),
         ("SCAN", "0"),
-        ("EVALSHA", "x"),
+        ("EVALSHA", "x\t0"),
         ("SSUBSCRIBE", &channel),
         ("SPUBLISH", &channel),
     ] {

@@ -2,13 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;
+#[path = "common/whole.rs"]
+mod whole;
 
 use std::time::Duration;
 
 use common::{Node, REQUEST_TIMEOUT, acquire, name, release, renew};
 use leasehold_core::protocol::{Op, Reply};
 use leasehold_core::store::{Event, StoreErrorKind};
-use leasehold_testkit::{Proxy, RedisServer, free_port};
+use leasehold_testkit::{Direction, Proxy, RedisServer, free_port};
 
 /// For a busy machine; what a driver's own patience would add is several seconds.
 const SLACK: Duration = Duration::from_secs(1);
@@ -170,6 +172,93 @@ async fn x05_a_silent_connection_is_replaced_after_one_deadline() {
     let renewed = node.call(renew(node.rid(1), 2)).await.unwrap();
     assert!(matches!(renewed, Reply::Renewed { .. }));
     assert_eq!(node.event().await, Event::Recheck);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn x11_no_blocking_command_is_sent_whatever_a_client_does() {
+    let server = RedisServer::start();
+    server.command(&["CONFIG", "RESETSTAT"]);
+    whole::use_it_all(&server, &server.url()).await;
+    let mut run = whole::commands_run(&server);
+    run.retain(|command| !command.starts_with("client|") && !command.starts_with("config|"));
+    run.sort();
+    // What a command does to others on its connection was looked at for these; look before you add one.
+    let known = [
+        "del",
+        "eval",
+        "evalsha",
+        "get",
+        "hdel",
+        "hello",
+        "hget",
+        "hgetall",
+        "hset",
+        "hsetnx",
+        "info",
+        "pexpire",
+        "scan",
+        "set",
+        "spublish",
+        "ssubscribe",
+        "time",
+        "zadd",
+        "zrange",
+        "zrem",
+    ];
+    let unknown: Vec<_> = run
+        .iter()
+        .filter(|c| !known.contains(&c.as_str()))
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    assert!(run.len() >= known.len() - 1, "{run:?}");
+    for command in known {
+        let flags = server.command(&["COMMAND", "INFO", command]);
+        assert!(
+            flags.contains(command) && !flags.lines().any(|flag| flag == "blocking"),
+            "{flags}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn x02_a_call_dropped_on_its_way_leaves_nothing() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port());
+    let url = format!("redis://127.0.0.1:{}", proxy.port());
+    let coord = whole::connect(&url).await.unwrap();
+    let other = whole::connect(&server.url()).await.unwrap();
+    let mutexes = coord.mutexes("m").unwrap().wait(A_SECOND);
+    let empty = server.command(&["DBSIZE"]);
+    let delay = Duration::from_millis(60);
+    let mut names = Vec::new();
+    // Before it is sent, on its way there, at the server, on the way back.
+    for patience in [0, 1, 30, 59, 61, 90, 119, 121] {
+        proxy.delay(Direction::ToServer, delay);
+        proxy.delay(Direction::ToClient, delay);
+        let within = Duration::from_millis(patience);
+        // Answered or not: a guard is dropped, too.
+        drop(coord.env().timeout(within, mutexes.lock(patience)).await);
+        proxy.heal();
+        // Far sooner than its lease would end by itself.
+        let taken = other.mutexes("m").unwrap().wait(A_SECOND * 5);
+        let taken = taken.lock(patience).await.unwrap();
+        names.push(taken.name().clone());
+        taken.release().await.unwrap();
+    }
+    // What refuses late copies of the dropped requests goes with the next look after their time.
+    let deadline = coord.env().now() + A_SECOND * 20;
+    while server.command(&["DBSIZE"]) != empty {
+        assert!(
+            coord.env().now() < deadline,
+            "{}",
+            server.command(&["KEYS", "*"])
+        );
+        for name in &names {
+            let record = other.inspect(name).await.unwrap();
+            assert!(record.is_none_or(|record| record.value.entries.is_empty()));
+        }
+        coord.env().sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]

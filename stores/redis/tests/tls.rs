@@ -61,7 +61,7 @@ async fn a_server_of_a_private_ca_is_used_over_tls_with_hand_over_and_reconnect(
         .command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     tls.server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     second.release().await.unwrap();
-    a.mutexes("m").unwrap().lock(1).await.unwrap();
+    drop(a.mutexes("m").unwrap().lock(1).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,7 +95,7 @@ async fn a_client_certificate_is_shown_to_a_server_that_demands_one() {
     let coord = connect(trusting().client_certificate(&*own.certificate, &*own.key))
         .await
         .unwrap();
-    coord.mutexes("m").unwrap().lock(1).await.unwrap();
+    drop(coord.mutexes("m").unwrap().lock(1).await.unwrap());
     // The same by the address.
     let url = format!(
         "{}?ca={}&cert={}&key={}",
