@@ -100,6 +100,20 @@ fn a_cut_closes_the_flows_there_are_and_no_later_one() {
 }
 
 #[test]
+fn a_redirect_is_for_new_flows() {
+    let proxy = start();
+    let mut old = connect(&proxy);
+    exchange(&mut old, "before");
+    let successor = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    proxy.redirect(successor.local_addr().expect("an address").port());
+    let mut new = connect(&proxy);
+    let (mut server, _) = successor.accept().expect("the proxy connects");
+    server.write_all(b"successor").expect("it takes a word");
+    answer(&mut new, "successor");
+    exchange(&mut old, "after");
+}
+
+#[test]
 fn refused_connections_are_refused_until_it_heals_and_flows_go_on() {
     let proxy = start();
     let mut old = connect(&proxy);

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use leasehold_testkit::{Process, RedisServer, is_alive, wait_until};
+use leasehold_testkit::{Process, RedisServer, WallClock, is_alive, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -118,6 +118,34 @@ fn a_password_goes_into_the_url_and_the_commands() {
     assert_eq!(
         server.url(),
         format!("redis://:secret@127.0.0.1:{}", server.port())
+    );
+}
+
+#[test]
+fn a_server_s_wall_clock_steps_both_ways() {
+    let clock = WallClock::new();
+    let server = RedisServer::start_under(&clock, &[]);
+    let micros = || {
+        let time = server.command(&["TIME"]);
+        let (seconds, micros) = time.split_once('\n').expect("two lines");
+        let number = |text: &str| text.parse::<u64>().expect("a number");
+        number(seconds) * 1_000_000 + number(micros)
+    };
+    let hour = Duration::from_secs(3600);
+    let start = micros();
+    clock.forward(hour + Duration::from_millis(1500));
+    let ahead = micros() - start;
+    assert!((3_601_500_000..3_610_000_000).contains(&ahead), "{ahead}");
+    clock.back(hour + Duration::from_millis(1500));
+    let behind = start - micros();
+    assert!((3_590_000_000..3_601_500_000).contains(&behind), "{behind}");
+    server.command(&["SET", "key", "value", "PX", "10000"]);
+    clock.back(Duration::ZERO);
+    assert!(micros() >= start);
+    assert_eq!(
+        server.command(&["EXISTS", "key"]),
+        "0",
+        "its time has passed"
     );
 }
 

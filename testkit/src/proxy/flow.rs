@@ -60,7 +60,7 @@ impl Drop for Flow {
 pub(super) async fn forward(flow: Flow, client: TcpStream) {
     let mut weather = flow.shared.weather.subscribe();
     let carrying = async {
-        let Ok(server) = TcpStream::connect(("127.0.0.1", flow.shared.target)).await else {
+        let Ok(server) = TcpStream::connect(("127.0.0.1", flow.shared.target())).await else {
             // Closed at once, as by a proxy whose server is gone.
             return;
         };

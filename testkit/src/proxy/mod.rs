@@ -6,7 +6,7 @@ mod weather;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub struct Proxy {
 
 /// What the flows and the handle share.
 struct Shared {
-    target: u16,
+    target: AtomicU16,
     weather: watch::Sender<Weather>,
     flows: Mutex<Flows>,
     lost_bytes: AtomicU64,
@@ -68,6 +68,10 @@ struct Flows {
 }
 
 impl Shared {
+    fn target(&self) -> u16 {
+        self.target.load(Ordering::SeqCst)
+    }
+
     fn flows(&self) -> MutexGuard<'_, Flows> {
         self.flows.lock().expect("nobody panics holding it")
     }
@@ -93,7 +97,7 @@ impl Proxy {
         let proxy = Self {
             port: address.port(),
             shared: Arc::new(Shared {
-                target,
+                target: AtomicU16::new(target),
                 weather: watch::Sender::new(Weather::default()),
                 flows: Mutex::default(),
                 lost_bytes: AtomicU64::new(0),
@@ -108,6 +112,12 @@ impl Proxy {
     /// Where clients connect to, the same all the time.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// New flows lead to 127.0.0.1:`target` from now on, as when an address moves to the successor of a server; those
+    /// there are stay with theirs.
+    pub fn redirect(&self, target: u16) {
+        self.shared.target.store(target, Ordering::SeqCst);
     }
 
     /// Closes every flow there is, towards both ends. New ones are made as before.
@@ -241,7 +251,7 @@ impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy")
             .field("port", &self.port)
-            .field("target", &self.shared.target)
+            .field("target", &self.shared.target())
             .field("weather", &*self.shared.weather.borrow())
             .field("open_flows", &self.open_flows())
             .finish_non_exhaustive()

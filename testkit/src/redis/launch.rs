@@ -4,7 +4,7 @@ use std::env;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// The shell prints the server's process id, then lives exactly as long as the server. A second shell reads our pipe:
@@ -32,7 +32,7 @@ pub(super) struct Launched {
 
 impl Launched {
     /// Starts a server whose output goes to the end of `log`. It may not listen yet, or end without ever listening.
-    pub(super) fn spawn(args: &[String], log: &Path) -> Self {
+    pub(super) fn spawn(args: &[String], environment: &[(&str, PathBuf)], log: &Path) -> Self {
         require_redis_server();
         let log = File::options()
             .create(true)
@@ -42,6 +42,7 @@ impl Launched {
         let mut shell = Command::new("sh")
             .args(["-c", WRAPPER, "redis-server"])
             .args(args)
+            .envs(environment.iter().cloned())
             // The log is searched for the system's own words.
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())

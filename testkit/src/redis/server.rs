@@ -10,7 +10,7 @@ use super::client::Client;
 use super::launch::Launched;
 use crate::process::{freeze, signal};
 use crate::wait::holds_within;
-use crate::{free_port, wait_until};
+use crate::{WallClock, free_port, wait_until};
 
 const START_WITHIN: Duration = Duration::from_secs(10);
 
@@ -37,6 +37,7 @@ pub struct RedisServer {
     running: Option<Launched>,
     port: u16,
     extra_args: Vec<String>,
+    environment: Vec<(&'static str, PathBuf)>,
     dir: TempDir,
 }
 
@@ -59,10 +60,26 @@ impl RedisServer {
     /// As [`start`](Self::start), and when the server refuses an argument, with its log.
     #[track_caller]
     pub fn start_with(args: &[&str]) -> Self {
+        Self::start_in(Vec::new(), args)
+    }
+
+    /// Like [`start_with`](Self::start_with), on a wall clock that the test sets.
+    ///
+    /// # Panics
+    ///
+    /// As [`start_with`](Self::start_with).
+    #[track_caller]
+    pub fn start_under(clock: &WallClock, args: &[&str]) -> Self {
+        Self::start_in(clock.environment().into(), args)
+    }
+
+    #[track_caller]
+    fn start_in(environment: Vec<(&'static str, PathBuf)>, args: &[&str]) -> Self {
         let mut server = Self {
             running: None,
             port: free_port(),
             extra_args: args.iter().map(ToString::to_string).collect(),
+            environment,
             dir: TempDir::with_prefix("leasehold-redis-")
                 .expect("the system has a temporary directory"),
         };
@@ -86,7 +103,7 @@ impl RedisServer {
     #[track_caller]
     fn launch(&mut self) -> bool {
         let _ = std::fs::remove_file(self.log_path());
-        let mut launched = Launched::spawn(&self.args(), &self.log_path());
+        let mut launched = Launched::spawn(&self.args(), &self.environment, &self.log_path());
         let pid_line = format!("process_id:{}", launched.pid());
         let mut ended = false;
         let answers = holds_within(START_WITHIN, || {
