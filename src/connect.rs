@@ -40,7 +40,7 @@ pub enum ConnectError {
     Store(#[from] Error),
 }
 
-const KNOWN: &str = "memory://, sqlite:PATH, redis://HOST[:PORT][/DB]";
+const KNOWN: &str = "memory://, sqlite:PATH, redis://HOST[:PORT][/DB], rediss://HOST[:PORT][/DB]";
 
 /// Connects to the store at `address`. The namespace is the application's own part of it: one for each application.
 ///
@@ -48,7 +48,11 @@ const KNOWN: &str = "memory://, sqlite:PATH, redis://HOST[:PORT][/DB]";
 /// |---|---|
 /// | `memory://` | this process alone, for tests |
 /// | `sqlite:PATH` | all processes of this machine, no server (feature `sqlite`) |
-/// | `redis://[USER:PASSWORD@]HOST[:PORT][/DB]` | one Redis or Valkey server (feature `redis`) |
+/// | `redis://[USER:PASSWORD@]HOST[:PORT][/DB][?OPTION=VALUE&..]` | one Redis or Valkey server (feature `redis`) |
+/// | `rediss://..` | the same over TLS (feature `redis-tls`) |
+///
+/// The options of a Redis address: `accept_eviction=true`, `accept_unchecked=true`, and for TLS `ca=FILE`,
+/// `cert=FILE&key=FILE`. Others are refused, with the known ones listed. The guide is `docs/redis.md`.
 ///
 /// For other settings use [`Coordinator::builder_dyn`] with [`store`].
 ///
@@ -95,9 +99,10 @@ pub fn store(address: &str) -> Result<Arc<dyn Connector>, ConnectError> {
 }
 
 /// The stores' features in this build.
-const BUILT: [(&str, bool); 2] = [
+const BUILT: [(&str, bool); 3] = [
     ("sqlite", cfg!(feature = "sqlite")),
     ("redis", cfg!(feature = "redis")),
+    ("redis-tls", cfg!(feature = "redis-tls")),
 ];
 
 #[derive(Debug)]
@@ -137,8 +142,9 @@ fn kind<'a>(address: &'a str, built: &[(&'static str, bool)]) -> Result<Kind<'a>
             });
         }
     };
-    let feature = match kind {
-        Kind::Redis => "redis",
+    let feature = match scheme {
+        "redis" => "redis",
+        "rediss" => "redis-tls",
         _ => "sqlite",
     };
     if built.contains(&(feature, false)) {
@@ -166,8 +172,12 @@ mod tests {
 
     #[test]
     fn a_store_that_is_compiled_out_is_told_from_an_unknown_one() {
-        let none = [("sqlite", false), ("redis", false)];
-        for (address, feature) in [("sqlite:a.db", "sqlite"), ("redis://localhost", "redis")] {
+        let none = [("sqlite", false), ("redis", false), ("redis-tls", false)];
+        for (address, feature) in [
+            ("sqlite:a.db", "sqlite"),
+            ("redis://localhost", "redis"),
+            ("rediss://localhost", "redis-tls"),
+        ] {
             let error = kind(address, &none).unwrap_err();
             assert!(matches!(error, ConnectError::CompiledOut { .. }), "{error}");
             assert!(
@@ -183,11 +193,15 @@ mod tests {
             "{error}"
         );
         assert!(matches!(kind("memory://", &none), Ok(Kind::Memory)));
+        let plain = [("sqlite", false), ("redis", true), ("redis-tls", false)];
+        let error = kind("rediss://localhost", &plain).unwrap_err();
+        assert!(error.to_string().contains("`redis-tls`"), "{error}");
+        assert!(kind("redis://localhost", &plain).is_ok());
     }
 
     #[test]
     fn a_file_may_be_written_as_a_path_or_as_a_url() {
-        let all = [("sqlite", true), ("redis", true)];
+        let all = [("sqlite", true), ("redis", true), ("redis-tls", true)];
         for (address, path) in [
             ("sqlite:app.db", "app.db"),
             ("sqlite:/var/app.db", "/var/app.db"),

@@ -22,7 +22,15 @@ pub use leasehold_scheduler as scheduler;
 #[cfg(feature = "scheduler")]
 pub use leasehold_scheduler::{JobContext, Scheduler, State, jobs, shutdown_signal, singleton_job};
 
+/// The Redis store, and where its credentials come from (feature `redis`).
+#[cfg(feature = "redis")]
+pub use leasehold_redis as redis;
 #[cfg(feature = "redis")]
 pub use leasehold_redis::RedisStore;
 #[cfg(feature = "sqlite")]
 pub use leasehold_sqlite::SqliteStore;
+
+/// The code of the guides is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/redis.md")]
+mod redis_guide {}

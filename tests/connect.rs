@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use leasehold::{ConnectError, Error, NameError, connect};
-use leasehold_testkit::free_port;
+use leasehold_testkit::{RedisServer, free_port};
 
 async fn refused(address: &str) -> ConnectError {
     connect(address, "test").await.unwrap_err()
@@ -17,7 +17,8 @@ async fn an_unknown_scheme_lists_the_known_ones() {
     assert!(matches!(error, ConnectError::UnknownScheme { .. }));
     assert_eq!(
         error.to_string(),
-        "no store has the scheme `mongodb`; known are memory://, sqlite:PATH, redis://HOST[:PORT][/DB]"
+        "no store has the scheme `mongodb`; known are memory://, sqlite:PATH, redis://HOST[:PORT][/DB], \
+         rediss://HOST[:PORT][/DB]"
     );
 }
 
@@ -44,6 +45,9 @@ async fn an_address_that_does_not_parse_says_how_to_write_it() {
         "redis://host:port",
         "redis://:hunter2@[::1",
         "redis:hunter2",
+        "redis://localhost?password=hunter2",
+        "redis://localhost?accept_eviction=hunter2",
+        "redis://localhost#hunter2",
     ] {
         let error = refused(address).await;
         assert!(
@@ -135,4 +139,32 @@ async fn bad_names_are_refused_before_the_store_is_asked() {
     let error = mutexes.lock("\u{7f}").await.unwrap_err();
     assert!(matches!(error, Error::Name(NameError::Control { .. })));
     assert!(coord.election("").is_err() && coord.register("\n").is_err());
+}
+
+#[tokio::test]
+async fn x14_an_evicting_server_is_opened_only_if_the_address_accepts_it() {
+    let server =
+        RedisServer::start_with(&["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"]);
+    let error = refused(&server.url()).await.to_string();
+    assert!(error.contains("maxmemory-policy allkeys-lru"), "{error}");
+    assert!(error.contains("?accept_eviction=true"), "{error}");
+    let refused_still = format!("{}?accept_eviction=false", server.url());
+    refused(&refused_still).await;
+    let accepted = format!("{}?accept_eviction=true", server.url());
+    let coord = connect(&accepted, "test").await.unwrap();
+    let guard = coord.mutexes("m").unwrap().lock(1).await.unwrap();
+    guard.release().await.unwrap();
+    // Without a limit nothing is evicted, whatever the policy.
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    connect(&server.url(), "test").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_unknown_option_of_a_redis_address_lists_the_known_ones() {
+    let error = refused("redis://localhost?timeout=5").await;
+    assert_eq!(
+        error.to_string(),
+        "open: redis://localhost: no option is called `timeout`; \
+         known are accept_eviction, accept_unchecked, ca, cert, key"
+    );
 }

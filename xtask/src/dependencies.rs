@@ -13,7 +13,7 @@ const FACE: &str = "leasehold";
 const TYPICAL_FEATURES: [&str; 2] = ["redis", "scheduler"];
 const BUDGET: usize = 110;
 
-/// TLS, SQL and web servers: the base features have no use for them. Their own parts (`hyper-util`) count too.
+/// TLS, SQL and web servers: none of these features has a use for them. Their own parts (`hyper-util`) count too.
 const NOT_IN_BASE: [&str; 7] = [
     "rustls",
     "native-tls",
@@ -42,9 +42,12 @@ pub(crate) fn run() -> Result<ExitCode> {
         }
         code = ExitCode::FAILURE;
     }
-    for (name, version) in base.iter().filter(|(name, _)| is_unwelcome(name)) {
+    // The typical ones include what there is with none.
+    for (name, version) in typical.iter().filter(|(name, _)| is_unwelcome(name)) {
+        let features = TYPICAL_FEATURES.join(",");
         println!(
-            "error: {FACE} without features pulls in {name} {version}: see `cargo tree -p {FACE} -e normal,build -i {name}`"
+            "error: {FACE} with {features} pulls in {name} {version}: \
+             see `cargo tree -p {FACE} -F {features} -e normal,build -i {name}`"
         );
         code = ExitCode::FAILURE;
     }

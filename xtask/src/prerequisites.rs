@@ -18,7 +18,7 @@ const TOOLS: [Tool; 2] = [
     Tool {
         program: "cc",
         debian_packages: "gcc libc6-dev",
-        why: "compiles SQLite",
+        why: "compiles SQLite, the cryptography of TLS, and a clock that tests set",
     },
     Tool {
         program: "redis-server",
