@@ -101,7 +101,8 @@ impl Shared {
 
     /// Connects once, and subscribes to all that is wanted.
     pub(crate) async fn connect(&self) -> Result<Arc<Link>, StoreError> {
-        let (env, within) = (&self.session.env, self.session.connect_timeout);
+        // A little less than the caller has: what is known of the failure is to be heard before its own deadline.
+        let (env, within) = (&self.session.env, self.session.connect_timeout * 9 / 10);
         let connected = env.timeout(within, self.try_connect()).await;
         let connected = connected.unwrap_or_else(|_| {
             // A server that expects no TLS waits for the rest of what it takes for a request.

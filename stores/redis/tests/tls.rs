@@ -163,7 +163,7 @@ async fn tls_and_plain_ports_are_told_apart() {
     let plain = RedisServer::start();
     let url = plain.url().replace("redis://", "rediss://");
     let store = store(&url).ca_certificate(&*ca.pem);
-    let builder = Coordinator::builder(store, "tests").connect_timeout(Duration::from_millis(500));
+    let builder = Coordinator::builder(store, "tests").connect_timeout(Duration::from_secs(2));
     let error = builder.connect().await.unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");
     assert!(
