@@ -16,6 +16,10 @@ const LOGIN_REFUSED: &str = "the password or user name was refused";
 
 /// What a failure to connect, to send or to receive was.
 pub(crate) fn describe(error: &RedisError) -> String {
+    #[cfg(feature = "tls")]
+    if let Some((_, text)) = tls_text(error) {
+        return text;
+    }
     match error.kind() {
         ErrorKind::Io => io_text(error),
         _ if matches!(error.code(), Some("NOAUTH")) => "the server asks for a password".into(),
@@ -38,12 +42,8 @@ pub(crate) fn describe(error: &RedisError) -> String {
     }
 }
 
-/// The operating system's text, or what TLS failed of: it has no address and no word of a command in it.
+/// The operating system's text: it has no address and no word of a command in it.
 fn io_text(error: &RedisError) -> String {
-    #[cfg(feature = "tls")]
-    if let Some(error) = tls_error(error) {
-        return crate::tls::explain(error);
-    }
     io_error(error).map_or_else(|| "the connection broke".into(), ToString::to_string)
 }
 
@@ -53,6 +53,11 @@ pub(crate) fn is_reset(error: &RedisError) -> bool {
 }
 
 fn io_error(error: &RedisError) -> Option<&std::io::Error> {
+    source_of(error)
+}
+
+/// The driver shares some of its sources.
+fn source_of<T: Error + 'static>(error: &RedisError) -> Option<&T> {
     type Shared = Arc<dyn Error + Send + Sync>;
     let source = error.source()?;
     match source.downcast_ref::<Shared>() {
@@ -61,9 +66,29 @@ fn io_error(error: &RedisError) -> Option<&std::io::Error> {
     }
 }
 
+/// What of TLS it is, if it is something of TLS.
 #[cfg(feature = "tls")]
-fn tls_error(error: &RedisError) -> Option<&rustls::Error> {
-    io_error(error)?.get_ref()?.downcast_ref()
+fn tls_text(error: &RedisError) -> Option<(StoreErrorKind, String)> {
+    use StoreErrorKind::{Config, Refused};
+    let of_handshake = io_error(error).and_then(|io| io.get_ref()?.downcast_ref());
+    let of_set_up = || source_of::<rustls::Error>(error);
+    if let Some(error) = of_handshake.or_else(of_set_up) {
+        return Some((Refused, crate::tls::explain(error)));
+    }
+    if source_of::<rustls::pki_types::InvalidDnsNameError>(error).is_some() {
+        return Some((
+            Config,
+            "no certificate can be for a host of that name".into(),
+        ));
+    }
+    // The driver reads them also where another CA is given.
+    let has_source = error.source().is_some() && io_error(error).is_none();
+    let is_of_system = error.kind() == ErrorKind::Io && has_source;
+    is_of_system.then(|| {
+        let text =
+            "the system's CA certificates cannot be read: look at SSL_CERT_FILE and SSL_CERT_DIR";
+        (Config, text.into())
+    })
 }
 
 /// Why the database in the address was not selected: the driver drops the server's code for it.
@@ -81,8 +106,8 @@ fn refused_database(error: &RedisError) -> Option<&'static str> {
 /// What kind of failure to connect it is: one that another attempt can mend is *unknown*.
 pub(crate) fn connect_kind(error: &RedisError) -> StoreErrorKind {
     #[cfg(feature = "tls")]
-    if tls_error(error).is_some() {
-        return StoreErrorKind::Refused;
+    if let Some((kind, _)) = tls_text(error) {
+        return kind;
     }
     match error.kind() {
         ErrorKind::InvalidClientConfig => StoreErrorKind::Config,

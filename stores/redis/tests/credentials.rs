@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use leasehold_core::{Coordinator, Env, Error};
-use leasehold_redis::{CredentialsError, Login, RedisStore};
+use leasehold_redis::{Credentials, CredentialsError, Login, RedisStore};
 use leasehold_testkit::RedisServer;
 
 /// A vault that a test fills, and how often it was asked.
@@ -169,13 +170,21 @@ async fn a_callback_that_fails_or_hangs_is_unknown_in_time_and_asked_again() {
     guard.release().await.unwrap();
 }
 
+/// Not a closure.
+struct Constant;
+
+#[async_trait]
+impl Credentials for Constant {
+    async fn login(&self) -> Result<Login, CredentialsError> {
+        Ok(Login::password("s3cret"))
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_alone_is_the_default_user_s() {
     let server = RedisServer::start_with(&["--requirepass", "s3cret"]);
     let url = format!("redis://127.0.0.1:{}", server.port());
-    let store = RedisStore::new(&url)
-        .unwrap()
-        .credentials(async || Ok(Login::password("s3cret")));
+    let store = RedisStore::new(&url).unwrap().credentials(Constant);
     let coord = Coordinator::builder(store, "tests")
         .connect()
         .await

@@ -265,6 +265,7 @@ async fn x15_a_full_server_grants_nothing_but_renews_and_releases() {
     let rid = node.rid(1);
     let granted = node.call(acquire(rid)).await.unwrap();
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    drop(Node::open(&server.url()).await);
     let error = node.call(acquire(node.rid(2))).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused);
     assert!(error.to_string().contains("out of memory"), "{error}");

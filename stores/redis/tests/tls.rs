@@ -174,3 +174,29 @@ async fn tls_and_plain_ports_are_told_apart() {
     let error = connect(RedisStore::new(&url).unwrap()).await.unwrap_err();
     assert!(error.to_string().contains("rediss://"), "{error}");
 }
+
+/// The system's CAs are the process's: this test runs itself as a child that has broken ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn system_cas_that_cannot_be_read_are_named() {
+    const URL: &str = "LEASEHOLD_TEST_URL";
+    if let Ok(url) = std::env::var(URL) {
+        let text = refused(store(&url)).await;
+        assert!(text.contains("look at SSL_CERT_FILE"), "{text}");
+        return;
+    }
+    let tls = TlsServer::start(&Ca::new(), "no");
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "system_cas_that_cannot_be_read_are_named"])
+        .env(
+            "SSL_CERT_FILE",
+            tls.file("empty.pem", "").with_extension("gone"),
+        )
+        .env(URL, tls.url())
+        .output()
+        .unwrap();
+    assert!(
+        child.status.success(),
+        "{}",
+        String::from_utf8_lossy(&child.stdout)
+    );
+}
