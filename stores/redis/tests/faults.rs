@@ -250,8 +250,11 @@ async fn x02_a_call_dropped_on_its_way_leaves_nothing() {
     while !records().is_empty() {
         assert!(coord.env().now() < deadline, "{}", records());
         for (patience, name) in &names {
-            let record = other.inspect(name).await.unwrap();
-            assert!(record.is_none_or(|record| record.value.entries.is_empty()));
+            let seen = other.inspect(name).await.unwrap();
+            assert!(
+                seen.holders.is_empty() && seen.waiters.is_empty(),
+                "{seen:?}"
+            );
             let guard = other.mutexes("m").unwrap().lock(patience).await.unwrap();
             guard.release().await.unwrap();
         }

@@ -45,12 +45,7 @@ async fn a_server_of_a_private_ca_is_used_over_tls_with_hand_over_and_reconnect(
         let b = b.clone();
         async move { b.mutexes("m").unwrap().lock(1).await.unwrap() }
     });
-    while a
-        .inspect(first.name())
-        .await
-        .unwrap()
-        .is_none_or(|r| r.value.entries.len() < 2)
-    {
+    while a.inspect(first.name()).await.unwrap().waiters.is_empty() {
         a.env().sleep(Duration::from_millis(5)).await;
     }
     let fence = first.fence();
