@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use leasehold_core::{Coordinator, Fence, LostCause, Mutexes, Put, RegisterReply};
 use leasehold_redis::RedisStore;
-use leasehold_testkit::{Process, RedisServer, WallClock};
+use leasehold_testkit::{Process, RedisServer, WallClock, wait_until};
 
 const TTL: Duration = Duration::from_secs(3);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -65,7 +65,15 @@ async fn x17_a_server_clock_set_back_keeps_fences_rising_and_holders_in_hold() {
     let server = RedisServer::start_under(&clock, &[]);
     let (a, b) = (connect(&server.url()).await, connect(&server.url()).await);
     let first = mutexes(&a).lock(1).await.unwrap();
-    let dead = mutexes(&a).lock("dead").await.unwrap();
+    // Used and let go, so that no record is left of it; its bucket's floor remembers.
+    let ended = mutexes(&a).lock("ended").await.unwrap();
+    let (name, ended_at) = (ended.name().clone(), ended.fence().get());
+    ended.release().await.unwrap();
+    let floor = format!("{{tests#{}}}:f", name.bucket());
+    wait_until(TTL * 3, "the floor to be raised", || {
+        (server.command(&["GET", &floor]).parse::<u64>()).is_ok_and(|floor| floor >= ended_at)
+    });
+    assert_eq!(server.command(&["KEYS", "*:l:m/ended"]), "");
     clock.back(HOUR);
     // Renewed on the clock that there is now: held for longer than its TTL, and not for an hour more.
     a.env().sleep(TTL + TTL / 2).await;
@@ -94,7 +102,9 @@ async fn x17_a_server_clock_set_back_keeps_fences_rising_and_holders_in_hold() {
     held.release().await.unwrap();
     let next = waiting.await.unwrap().unwrap();
     assert!(next.fence() > handed, "{next:?} after {handed}");
-    drop(dead);
+    let new = connect(&server.url()).await;
+    let again = mutexes(&new).lock("ended").await.unwrap();
+    assert!(again.fence().get() > ended_at, "{again:?} after {ended_at}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
