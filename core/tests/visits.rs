@@ -268,9 +268,14 @@ async fn a_task_that_waits_for_what_it_holds_is_told_at_once() {
     // Futures that take turns within a task may say so.
     let shared = mutexes.clone().allow_same_task();
     let both = async {
-        tokio::join!(async { drop(shared.lock(3).await.unwrap()) }, async {
-            drop(shared.lock(3).await.unwrap())
-        },)
+        tokio::join!(
+            async {
+                drop(shared.lock(3).await.unwrap());
+            },
+            async {
+                drop(shared.lock(3).await.unwrap());
+            },
+        )
     };
     both.await;
     guard.release().await.unwrap();
