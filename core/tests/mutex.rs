@@ -100,8 +100,8 @@ async fn waiters_are_served_in_the_order_they_came_without_polling() {
     let (env, nodes) = fleet::<6>().await;
     let guard = nodes[5].mutexes("m").unwrap().lock(1).await.unwrap();
     let (done, mut order) = tokio::sync::mpsc::unbounded_channel();
-    for n in 0..5 {
-        let (node, env, done) = (nodes[n].clone(), env.clone(), done.clone());
+    for (n, node) in nodes.iter().take(5).enumerate() {
+        let (node, env, done) = (node.clone(), env.clone(), done.clone());
         let start = env.now() + Duration::from_millis(n as u64 + 1);
         env.clone().spawn(async move {
             env.sleep_until(start).await;
