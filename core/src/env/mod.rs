@@ -3,6 +3,9 @@
 //! In production time is `CLOCK_BOOTTIME` (it goes on while a laptop sleeps, which `Instant` on Linux does not). In a
 //! simulation it is tokio's paused clock and everything runs on the one runtime, so that a seed replays exactly.
 
+#[cfg(feature = "test-util")]
+mod gate;
+
 use std::fmt;
 use std::future::Future;
 use std::ops::Add;
@@ -10,6 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+
+#[cfg(feature = "test-util")]
+use gate::Gate;
 
 /// An instant on [`Env`]'s clock, in nanoseconds since an origin that means nothing. It never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -63,13 +69,30 @@ pub struct Env(Arc<Inner>);
 
 struct Inner {
     clock: Clock,
-    rng: Mutex<fastrand::Rng>,
+    rng: Arc<Mutex<fastrand::Rng>>,
+    #[cfg(feature = "test-util")]
+    gate: Option<Arc<Gate>>,
 }
 
+#[derive(Clone, Copy)]
 enum Clock {
     System,
+    /// tokio's, which may be paused; `drift_ppm` is how much faster than it this node's runs.
     #[cfg(feature = "test-util")]
-    Paused(tokio::time::Instant),
+    Paused {
+        origin: tokio::time::Instant,
+        drift_ppm: i32,
+    },
+}
+
+/// Parts of a million.
+#[cfg(feature = "test-util")]
+const MILLION: u64 = 1_000_000;
+
+/// How fast a clock with this drift runs, in parts of a million.
+#[cfg(feature = "test-util")]
+fn speed(drift_ppm: i32) -> u64 {
+    MILLION.saturating_add_signed(drift_ppm.into())
 }
 
 impl fmt::Debug for Env {
@@ -77,7 +100,7 @@ impl fmt::Debug for Env {
         f.write_str(match self.0.clock {
             Clock::System => "Env(system)",
             #[cfg(feature = "test-util")]
-            Clock::Paused(_) => "Env(simulated)",
+            Clock::Paused { .. } => "Env(simulated)",
         })
     }
 }
@@ -95,7 +118,9 @@ impl Env {
     pub fn system() -> Self {
         Self(Arc::new(Inner {
             clock: Clock::System,
-            rng: Mutex::new(fastrand::Rng::new()),
+            rng: Arc::new(Mutex::new(fastrand::Rng::new())),
+            #[cfg(feature = "test-util")]
+            gate: None,
         }))
     }
 
@@ -106,9 +131,87 @@ impl Env {
     #[cfg(feature = "test-util")]
     pub fn simulated(seed: u64) -> Self {
         Self(Arc::new(Inner {
-            clock: Clock::Paused(tokio::time::Instant::now()),
-            rng: Mutex::new(fastrand::Rng::with_seed(seed)),
+            clock: Clock::Paused {
+                origin: tokio::time::Instant::now(),
+                drift_ppm: 0,
+            },
+            rng: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
+            gate: None,
         }))
+    }
+
+    /// The environment of one node of a simulation: shares this one's clock and chance, and what it spawns or sleeps in
+    /// stands still between [`pause`](Self::pause) and [`resume`](Self::resume). Give it to that node's client.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+    /// use leasehold_core::Env;
+    /// use std::time::Duration;
+    ///
+    /// let env = Env::simulated(7);
+    /// let node = env.node();
+    /// let start = env.now();
+    /// node.pause();
+    /// let nap = {
+    ///     let node = node.clone();
+    ///     env.spawn(async move { node.sleep(Duration::from_secs(1)).await })
+    /// };
+    /// env.sleep(Duration::from_secs(60)).await;
+    /// node.resume();
+    /// nap.await.unwrap();
+    /// assert!(env.now().since(start) >= Duration::from_secs(60));
+    /// # });
+    /// ```
+    #[cfg(feature = "test-util")]
+    pub fn node(&self) -> Self {
+        self.node_with_drift(0)
+    }
+
+    /// As [`node`](Self::node), with a monotonic clock that runs faster than the others' by `drift_ppm` millionths of
+    /// it. Its moments are not comparable with those of another node.
+    #[cfg(feature = "test-util")]
+    pub fn node_with_drift(&self, drift_ppm: i32) -> Self {
+        let clock = match self.0.clock {
+            Clock::System => Clock::System,
+            Clock::Paused { origin, .. } => Clock::Paused { origin, drift_ppm },
+        };
+        Self(Arc::new(Inner {
+            clock,
+            rng: Arc::clone(&self.0.rng),
+            gate: Some(Arc::default()),
+        }))
+    }
+
+    /// Stops a [`node`](Self::node), as SIGSTOP does: its tasks are not polled, its sleeps do not end. Its requests
+    /// that are under way travel on. Has no effect on what is no node.
+    #[cfg(feature = "test-util")]
+    pub fn pause(&self) {
+        if let Some(gate) = &self.0.gate {
+            gate.shut();
+        }
+    }
+
+    /// Ends a pause. Timers that were due meanwhile fire now.
+    #[cfg(feature = "test-util")]
+    pub fn resume(&self) {
+        if let Some(gate) = &self.0.gate {
+            gate.open();
+        }
+    }
+
+    /// Whether this is a node that is paused.
+    #[cfg(feature = "test-util")]
+    pub fn is_paused(&self) -> bool {
+        self.0.gate.as_ref().is_some_and(|gate| gate.is_shut())
+    }
+
+    /// `future`, not polled while this node is paused.
+    #[cfg(feature = "test-util")]
+    pub async fn gated<F: Future>(&self, future: F) -> F::Output {
+        match &self.0.gate {
+            Some(gate) => gate.hold(future).await,
+            None => future.await,
+        }
     }
 
     /// Whether time is simulated.
@@ -126,7 +229,11 @@ impl Env {
             }
             // A second's start keeps "some time before the simulation began" representable.
             #[cfg(feature = "test-util")]
-            Clock::Paused(origin) => Moment(1_000_000_000 + nanos(origin.elapsed())),
+            Clock::Paused { origin, drift_ppm } => {
+                let elapsed = u128::from(nanos(origin.elapsed())) * u128::from(speed(*drift_ppm));
+                let elapsed = u64::try_from(elapsed / u128::from(MILLION)).unwrap_or(u64::MAX);
+                Moment(1_000_000_000_u64.saturating_add(elapsed))
+            }
         }
     }
 
@@ -138,15 +245,19 @@ impl Env {
         loop {
             let left = moment.since(self.now());
             if left.is_zero() {
-                return;
+                break;
             }
-            let step = if self.is_simulated() {
-                left.min(Duration::from_secs(86_400))
-            } else {
-                left.min(Duration::from_secs(1))
+            let step = match self.0.clock {
+                Clock::System => left.min(Duration::from_secs(1)),
+                // A drifting clock needs another look at the end.
+                #[cfg(feature = "test-util")]
+                Clock::Paused { .. } => left.min(Duration::from_secs(86_400)),
             };
             tokio::time::sleep(step).await;
         }
+        // Also what was spawned past the gate stands still at its next sleep.
+        #[cfg(feature = "test-util")]
+        self.gated(std::future::ready(())).await;
     }
 
     /// Waits for `duration`.
@@ -190,6 +301,10 @@ impl Env {
     where
         F: Future<Output: Send> + Send + 'static,
     {
+        #[cfg(feature = "test-util")]
+        if let Some(gate) = self.0.gate.clone() {
+            return tokio::spawn(async move { gate.hold(future).await });
+        }
         tokio::spawn(future)
     }
 
@@ -211,7 +326,7 @@ impl Env {
         match self.0.clock {
             Clock::System => uuid::Uuid::now_v7(),
             #[cfg(feature = "test-util")]
-            Clock::Paused(_) => {
+            Clock::Paused { .. } => {
                 let (high, low) = (self.random(u64::MAX), self.random(u64::MAX));
                 uuid::Uuid::from_u64_pair(high, low)
             }
@@ -223,6 +338,8 @@ impl Env {
         if self.is_simulated() {
             return Ok(Background {
                 runtime: tokio::runtime::Handle::current(),
+                #[cfg(feature = "test-util")]
+                env: self.clone(),
                 _stop: None,
             });
         }
@@ -247,6 +364,8 @@ impl Env {
         let ended = || std::io::Error::other("the thread ended before it began");
         Ok(Background {
             runtime: handle.recv().map_err(|_| ended())??,
+            #[cfg(feature = "test-util")]
+            env: self.clone(),
             _stop: Some(stop),
         })
     }
@@ -256,6 +375,8 @@ impl Env {
 #[derive(Debug)]
 pub struct Background {
     runtime: tokio::runtime::Handle,
+    #[cfg(feature = "test-util")]
+    env: Env,
     _stop: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
@@ -265,6 +386,11 @@ impl Background {
     where
         F: Future<Output: Send> + Send + 'static,
     {
+        #[cfg(feature = "test-util")]
+        if self.env.0.gate.is_some() {
+            let env = self.env.clone();
+            return self.runtime.spawn(async move { env.gated(future).await });
+        }
         self.runtime.spawn(future)
     }
 
@@ -292,6 +418,51 @@ mod tests {
         let start = a.now();
         a.sleep(Duration::from_secs(3600)).await;
         assert_eq!(a.now().since(start), Duration::from_secs(3600));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_paused_node_stands_still_and_its_timers_fire_late() {
+        let env = Env::simulated(7);
+        let (node, other) = (env.node(), env.node());
+        let seconds = |env: &Env| {
+            let (env, start) = (env.clone(), env.now());
+            async move {
+                env.sleep(Duration::from_secs(1)).await;
+                env.now().since(start).as_secs()
+            }
+        };
+        let background = node.background().unwrap();
+        let tasks = [
+            node.spawn(seconds(&node)),
+            background.spawn(seconds(&node)),
+            // Not spawned on the node, but it sleeps there.
+            env.spawn(seconds(&node)),
+        ];
+        let elsewhere = other.spawn(seconds(&other));
+        env.sleep(Duration::from_millis(500)).await;
+        node.pause();
+        assert!(node.is_paused() && !other.is_paused());
+        env.sleep(Duration::from_secs(9)).await;
+        assert!(tasks.iter().all(|task| !task.is_finished()));
+        assert_eq!(elsewhere.await.unwrap(), 1);
+        node.resume();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), 9);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drifting_clock_runs_at_its_own_speed() {
+        let env = Env::simulated(7);
+        let (fast, slow) = (env.node_with_drift(10_000), env.node_with_drift(-10_000));
+        let starts = [fast.now(), slow.now()];
+        env.sleep(Duration::from_secs(100)).await;
+        assert_eq!(fast.now().since(starts[0]), Duration::from_secs(101));
+        assert_eq!(slow.now().since(starts[1]), Duration::from_secs(99));
+        let start = env.now();
+        slow.sleep(Duration::from_secs(99)).await;
+        let took = env.now().since(start);
+        assert!(took >= Duration::from_secs(100) && took <= Duration::from_millis(100_002));
     }
 
     #[tokio::test]
