@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Beat, Capabilities, Connector, Event, Events, LeaseCall, Leases, ListQuery, Members,
-    Membership, Page, Registers, Session, Stamped, StoreError, StoreHandle,
+    Membership, Page, Registers, Session, Stamped, StoreError, StoreErrorKind, StoreHandle,
 };
 use crate::env::Env;
 use crate::name::{Bucket, ResourceName};
@@ -36,10 +36,18 @@ pub struct Faults {
     /// Of the requests lost either way, those of which nothing is heard until the request timeout; the others fail at
     /// once, as *unknown*.
     pub silences: u32,
+    /// Requests that take effect twice, one right after the other, before they are answered.
+    pub duplicates: u32,
+    /// Requests that the store refuses, typed: nothing is done.
+    pub refusals: u32,
     /// Pushes that never arrive.
     pub lost_pushes: u32,
-    /// A push is up to this long on its way.
+    /// A push is up to this long on its way. So two may change places.
     pub push_delay: Duration,
+    /// Pushes that stay on their way up to ten times as long, and so come after many later ones.
+    pub late_pushes: u32,
+    /// Pushes that arrive twice.
+    pub double_pushes: u32,
 }
 
 impl Faults {
@@ -53,8 +61,12 @@ impl Faults {
             late_copies: 0,
             late_by: Duration::ZERO,
             silences: 0,
+            duplicates: 0,
+            refusals: 0,
             lost_pushes: 0,
             push_delay: Duration::ZERO,
+            late_pushes: 0,
+            double_pushes: 0,
         }
     }
 
@@ -68,8 +80,12 @@ impl Faults {
             late_copies: 100,
             late_by: Duration::from_secs(2),
             silences: 300,
+            duplicates: 10,
+            refusals: 0,
             lost_pushes: 20,
             push_delay: Duration::from_millis(20),
+            late_pushes: 20,
+            double_pushes: 10,
         }
     }
 
@@ -83,8 +99,12 @@ impl Faults {
             late_copies: 500,
             late_by: Duration::from_secs(8),
             silences: 300,
+            duplicates: 100,
+            refusals: 0,
             lost_pushes: 300,
             push_delay: Duration::from_millis(800),
+            late_pushes: 100,
+            double_pushes: 100,
         }
     }
 }
@@ -198,6 +218,8 @@ struct Fate {
     reaches: bool,
     is_answered: bool,
     is_silent: bool,
+    is_doubled: bool,
+    is_refused: bool,
     copy_after: Option<Duration>,
 }
 
@@ -235,17 +257,33 @@ impl Network {
             reaches,
             is_answered,
             is_silent: self.chance(faults.silences),
+            is_doubled: is_answered && self.chance(faults.duplicates),
+            is_refused: is_answered && self.chance(faults.refusals),
             copy_after: is_copied.then(|| self.up_to(faults.late_by)),
         }
     }
 
-    /// Takes a push to its node.
-    async fn deliver(self: Arc<Self>, node: NodeId, to: Listener, event: Event) {
+    /// Takes a push to its node, as often as it arrives.
+    fn push(self: &Arc<Self>, node: NodeId, to: &Listener, event: &Event) {
         let faults = self.faults();
-        let is_lost = self.chance(faults.lost_pushes);
-        self.env.sleep(self.up_to(faults.push_delay)).await;
-        if !is_lost
-            && self.passes(node)
+        let times = match self.chance(faults.lost_pushes) {
+            true => 0,
+            false => 1 + u32::from(self.chance(faults.double_pushes)),
+        };
+        for _ in 0..times {
+            let longest = match self.chance(faults.late_pushes) {
+                true => faults.push_delay * 10,
+                false => faults.push_delay,
+            };
+            let after = self.up_to(longest);
+            let delivery = Arc::clone(self).deliver(node, to.clone(), event.clone(), after);
+            self.env.spawn(delivery);
+        }
+    }
+
+    async fn deliver(self: Arc<Self>, node: NodeId, to: Listener, event: Event, after: Duration) {
+        self.env.sleep(after).await;
+        if self.passes(node)
             && let Some(to) = to.upgrade()
         {
             // A client that went away needs no push.
@@ -301,7 +339,17 @@ impl Connection {
             env.sleep(fate.before).await;
             let mut answer = None;
             if fate.reaches && network.passes(node) {
-                answer = Some(request().await);
+                answer = Some(if fate.is_refused {
+                    let kind = StoreErrorKind::Refused;
+                    Err(StoreError::new(kind, operation, "refused by the test"))
+                } else {
+                    let answer = request().await;
+                    if fate.is_doubled {
+                        // The first one's answer is the one that is heard.
+                        drop(request().await);
+                    }
+                    answer
+                });
                 env.sleep(fate.after).await;
             }
             match answer {
@@ -311,7 +359,8 @@ impl Connection {
             }
             Err(StoreError::unknown(operation, "lost on the way"))
         });
-        let travelled = travel.await;
+        // A node that is paused does not hear the answer before it resumes.
+        let travelled = self.session.env.gated(travel).await;
         travelled.unwrap_or_else(|_| Err(StoreError::unknown(operation, "the runtime stopped")))
     }
 }
@@ -329,14 +378,15 @@ impl Connector for FaultyStore {
         let network = Arc::clone(&self.network);
         let behind = Session {
             events: events_in,
+            // The store's time is its own, also for a node whose clock drifts.
+            env: network.env.clone(),
             ..session.clone()
         };
         let inner = self.inner.open(&behind).await?;
         network.state().listeners.push((node, listener.clone()));
         self.network.env.spawn(async move {
             while let Some(event) = events.recv().await {
-                let delivery = Arc::clone(&network).deliver(node, listener.clone(), event);
-                network.env.spawn(delivery);
+                network.push(node, &listener, &event);
             }
         });
         Ok(StoreHandle::of(Arc::new(Connection {

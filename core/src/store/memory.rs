@@ -1,5 +1,8 @@
 //! The memory store: one process; what tests and simulations run on, and the plainest reading of the contracts.
 
+#[cfg(feature = "test-util")]
+mod faults;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,9 +15,12 @@ use super::{
     ListQuery, Member, Members, Membership, Page, Registers, Safety, Session, Stamped, StoreError,
     StoreHandle,
 };
-use crate::env::{Env, Moment};
+use crate::env::Moment;
 use crate::name::{Bucket, Namespace, ResourceName};
 use crate::protocol::{self, NodeId, Now, Record, Register, RegisterReply, RegisterWrite, Reply};
+
+#[cfg(feature = "test-util")]
+pub use faults::{Done, Step};
 
 /// A store in this process's memory. Clones share it.
 ///
@@ -27,15 +33,26 @@ use crate::protocol::{self, NodeId, Now, Record, Register, RegisterReply, Regist
 /// # Ok::<(), leasehold_core::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone, Default)]
-pub struct MemoryStore(Arc<Mutex<HashMap<String, Arc<Mutex<Space>>>>>);
+pub struct MemoryStore(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    spaces: Mutex<Spaces>,
+    #[cfg(feature = "test-util")]
+    faults: faults::Faults,
+}
+
+type Spaces = BTreeMap<String, Arc<Mutex<Space>>>;
 
 /// A namespace's data. One lock: each operation is a step.
+#[derive(Default)]
 struct Space {
     records: BTreeMap<ResourceName, Record>,
     floors: BTreeMap<Bucket, u64>,
     registers: HashMap<ResourceName, Register>,
     members: BTreeMap<NodeId, (Beat, u64)>,
-    listeners: HashMap<NodeId, Vec<EventSender>>,
+    listeners: BTreeMap<NodeId, Vec<EventSender>>,
+    /// Empty until the first heartbeat.
     incarnation: String,
     calls: u64,
 }
@@ -46,20 +63,13 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn space(&self, namespace: &Namespace, env: &Env) -> Arc<Mutex<Space>> {
-        let mut spaces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let space = spaces.entry(namespace.as_str().to_owned());
-        Arc::clone(space.or_insert_with(|| {
-            Arc::new(Mutex::new(Space {
-                records: BTreeMap::new(),
-                floors: BTreeMap::new(),
-                registers: HashMap::new(),
-                members: BTreeMap::new(),
-                listeners: HashMap::new(),
-                incarnation: env.uuid().simple().to_string(),
-                calls: 0,
-            }))
-        }))
+    fn spaces(&self) -> MutexGuard<'_, Spaces> {
+        (self.0.spaces.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn space(&self, namespace: &Namespace) -> Arc<Mutex<Space>> {
+        let mut spaces = self.spaces();
+        Arc::clone(spaces.entry(namespace.as_str().to_owned()).or_default())
     }
 }
 
@@ -73,7 +83,9 @@ impl fmt::Debug for MemoryStore {
 impl Connector for MemoryStore {
     async fn open(&self, session: &Session) -> Result<StoreHandle, StoreError> {
         Ok(StoreHandle::of(Arc::new(Connection {
-            space: self.space(&session.namespace, &session.env),
+            #[cfg(feature = "test-util")]
+            store: self.clone(),
+            space: self.space(&session.namespace),
             origin: session.env.now(),
             session: session.clone(),
         })))
@@ -85,6 +97,8 @@ impl Connector for MemoryStore {
 }
 
 struct Connection {
+    #[cfg(feature = "test-util")]
+    store: MemoryStore,
     space: Arc<Mutex<Space>>,
     origin: Moment,
     session: Session,
@@ -96,7 +110,10 @@ const SIMULATED_START_US: u64 = 1_735_689_600_000_000;
 const COLLECT_EVERY: u64 = 1024;
 
 impl Connection {
-    fn space(&self) -> MutexGuard<'_, Space> {
+    /// The data, once the store answers.
+    async fn space(&self) -> MutexGuard<'_, Space> {
+        #[cfg(feature = "test-util")]
+        self.store.0.faults.answering(&self.session.env).await;
         self.space.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -108,11 +125,14 @@ impl Connection {
         } else {
             wall_clock_us()
         };
-        Now {
+        let now = Now {
             lease_us,
             wall_us,
             epoch: 0,
-        }
+        };
+        #[cfg(feature = "test-util")]
+        let now = self.store.0.faults.step(now);
+        now
     }
 }
 
@@ -136,13 +156,30 @@ impl fmt::Debug for Connection {
 #[async_trait]
 impl Leases for Connection {
     async fn execute(&self, calls: &[LeaseCall]) -> Result<Stamped<Vec<Reply>>, StoreError> {
-        let mut space = self.space();
+        let mut space = self.space().await;
         let now = self.now();
+        #[cfg(feature = "test-util")]
+        let watch = self.store.0.faults.watch();
         let mut replies = Vec::with_capacity(calls.len());
         for call in calls {
             let record = space.records.remove(&call.name);
+            #[cfg(feature = "test-util")]
+            let before = watch.as_ref().and_then(|_| record.clone());
             let floor = space.floors.get(&call.name.bucket()).copied();
-            let outcome = protocol::apply(record, floor.unwrap_or_default(), &call.op, now);
+            let floor = floor.unwrap_or_default();
+            let outcome = protocol::apply(record, floor, &call.op, now);
+            #[cfg(feature = "test-util")]
+            if let Some(watch) = &watch {
+                let done = Done::Lease {
+                    op: &call.op,
+                    before: before.as_ref(),
+                    floor,
+                    after: outcome.record.as_ref(),
+                    reply: &outcome.reply,
+                };
+                let name = &call.name;
+                watch(&Step { name, now, done });
+            }
             if let Some(record) = outcome.record {
                 space.records.insert(call.name.clone(), record);
             }
@@ -167,7 +204,7 @@ impl Leases for Connection {
     }
 
     async fn raise_floors(&self, floors: &[(Bucket, u64)]) -> Result<(), StoreError> {
-        let mut space = self.space();
+        let mut space = self.space().await;
         for (bucket, floor) in floors {
             let stored = space.floors.entry(*bucket).or_default();
             *stored = (*stored).max(*floor);
@@ -176,7 +213,7 @@ impl Leases for Connection {
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Stamped<Page>, StoreError> {
-        let (space, now) = (self.space(), self.now());
+        let (space, now) = (self.space().await, self.now());
         let after = query.after.as_deref().unwrap_or_default();
         let found = (space.records.iter())
             .filter(|(name, _)| name.as_str().starts_with(&query.prefix) && name.as_str() > after)
@@ -215,7 +252,7 @@ impl Registers for Connection {
         &self,
         names: &[ResourceName],
     ) -> Result<Stamped<Vec<Option<Register>>>, StoreError> {
-        let (space, now) = (self.space(), self.now());
+        let (space, now) = (self.space().await, self.now());
         let live = |name| (space.registers.get(name)).filter(|r| r.expires_us > now.wall_us);
         let value = names.iter().map(|name| live(name).cloned()).collect();
         Ok(Stamped { now, value })
@@ -226,9 +263,15 @@ impl Registers for Connection {
         name: &ResourceName,
         write: &RegisterWrite,
     ) -> Result<Stamped<RegisterReply>, StoreError> {
-        let (mut space, now) = (self.space(), self.now());
+        let (mut space, now) = (self.space().await, self.now());
         let stored = space.registers.get(name).cloned();
         let (value, register) = protocol::write(stored, write, now);
+        #[cfg(feature = "test-util")]
+        if let Some(watch) = self.store.0.faults.watch() {
+            let reply = &value;
+            let done = Done::Write { write, reply };
+            watch(&Step { name, now, done });
+        }
         if let Some(register) = register {
             space.registers.insert(name.clone(), register);
         }
@@ -239,9 +282,12 @@ impl Registers for Connection {
 #[async_trait]
 impl Members for Connection {
     async fn beat(&self, beat: &Beat) -> Result<Stamped<Membership>, StoreError> {
-        let (mut space, now) = (self.space(), self.now());
+        let (mut space, now) = (self.space().await, self.now());
         space.members.retain(|_, (_, until)| *until > now.lease_us);
         let until = now.lease_us + beat.ttl_us;
+        if space.incarnation.is_empty() {
+            space.incarnation = self.session.env.uuid().simple().to_string();
+        }
         space.members.insert(beat.node, (beat.clone(), until));
         let members = (space.members.values())
             .map(|(beat, _)| Member {
@@ -258,7 +304,7 @@ impl Members for Connection {
     }
 
     async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
-        let mut space = self.space();
+        let mut space = self.space().await;
         space.members.remove(&node);
         space.listeners.remove(&node);
         Ok(())
@@ -268,7 +314,7 @@ impl Members for Connection {
 #[async_trait]
 impl Events for Connection {
     async fn listen(&self, _bucket: Bucket) -> Result<(), StoreError> {
-        let mut space = self.space();
+        let mut space = self.space().await;
         let listeners = space.listeners.entry(self.session.node).or_default();
         listeners.retain(|listener| !listener.is_closed());
         if !(listeners.iter()).any(|l| l.same_channel(&self.session.events)) {

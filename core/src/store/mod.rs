@@ -21,3 +21,5 @@ pub use error::{StoreError, StoreErrorKind};
 #[cfg(feature = "test-util")]
 pub use faulty::{Faults, FaultyStore};
 pub use memory::MemoryStore;
+#[cfg(feature = "test-util")]
+pub use memory::{Done, Step};

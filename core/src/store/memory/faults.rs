@@ -1,0 +1,194 @@
+//! What tests do to a memory store: lose its data, step its clocks, stop it, watch it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::{MemoryStore, Space};
+use crate::env::Env;
+use crate::name::ResourceName;
+use crate::protocol::{Now, Op, Record, RegisterReply, RegisterWrite, Reply};
+use crate::store::Event;
+
+/// What one step of the store did.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Step<'a> {
+    /// The resource or register.
+    pub name: &'a ResourceName,
+    /// The store's time.
+    pub now: Now,
+    /// What was done.
+    pub done: Done<'a>,
+}
+
+/// What was done in a [`Step`].
+#[derive(Debug)]
+pub enum Done<'a> {
+    /// A lease's operation.
+    Lease {
+        /// What was asked.
+        op: &'a Op,
+        /// What stood there.
+        before: Option<&'a Record>,
+        /// What was known below it.
+        floor: u64,
+        /// What stands there now.
+        after: Option<&'a Record>,
+        /// The answer.
+        reply: &'a Reply,
+    },
+    /// A register's write.
+    Write {
+        /// What was asked.
+        write: &'a RegisterWrite,
+        /// The answer.
+        reply: &'a RegisterReply,
+    },
+}
+
+pub(super) type Watch = dyn Fn(&Step<'_>) + Send + Sync;
+
+/// How the store fails, for all its namespaces.
+#[derive(Default)]
+pub(super) struct Faults(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    lease_step_us: i64,
+    wall_step_us: i64,
+    stopped: bool,
+    /// Requests that came while it is stopped, in the order in which it will take them: not that of their coming.
+    waiting: BTreeMap<(u64, u64), oneshot::Sender<()>>,
+    watch: Option<Arc<Watch>>,
+}
+
+impl Faults {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn step(&self, now: Now) -> Now {
+        let state = self.state();
+        Now {
+            lease_us: now.lease_us.saturating_add_signed(state.lease_step_us),
+            wall_us: now.wall_us.saturating_add_signed(state.wall_step_us),
+            ..now
+        }
+    }
+
+    /// Waits until the store answers requests.
+    pub(super) async fn answering(&self, env: &Env) {
+        loop {
+            let started = {
+                let mut state = self.state();
+                if !state.stopped {
+                    return;
+                }
+                let (start, started) = oneshot::channel();
+                let place = (env.random(u64::MAX), state.waiting.len() as u64);
+                state.waiting.insert(place, start);
+                started
+            };
+            // Also if it was dropped: look again.
+            drop(started.await);
+        }
+    }
+
+    pub(super) fn watch(&self) -> Option<Arc<Watch>> {
+        self.state().watch.clone()
+    }
+}
+
+impl Space {
+    /// All is gone, but the connections.
+    fn forget(&mut self) {
+        self.records.clear();
+        self.floors.clear();
+        self.registers.clear();
+        self.members.clear();
+        self.incarnation.clear();
+        self.recheck();
+    }
+
+    fn recheck(&self) {
+        for listener in self.listeners.values().flatten() {
+            // A client that went away needs no push.
+            let _ = listener.send(Event::Recheck);
+        }
+    }
+}
+
+/// Faults of the store itself, for tests. Those of the network are [`FaultyStore`](crate::store::FaultyStore)'s.
+impl MemoryStore {
+    /// Restarts it without its data: leases, registers, members and incarnation of every namespace are gone. Clients
+    /// stay connected, and are told to look again.
+    pub fn restart(&self) {
+        for space in self.spaces().values() {
+            let mut space = space.lock().unwrap_or_else(PoisonError::into_inner);
+            space.forget();
+        }
+    }
+
+    /// Steps the clock that leases expire on, by so many µs.
+    pub fn step_lease_clock(&self, by_us: i64) {
+        self.0.faults.state().lease_step_us += by_us;
+    }
+
+    /// Steps the wall clock, which fences and versions come from, by so many µs.
+    pub fn step_wall_clock(&self, by_us: i64) {
+        self.0.faults.state().wall_step_us += by_us;
+    }
+
+    /// Stops answering, as after SIGSTOP: requests wait.
+    pub fn stop(&self) {
+        self.0.faults.state().stopped = true;
+    }
+
+    /// Answers again. The requests that waited are taken in an order that chance chose: those of two connections have
+    /// none.
+    pub fn start(&self) {
+        let waiting = {
+            let mut state = self.0.faults.state();
+            state.stopped = false;
+            std::mem::take(&mut state.waiting)
+        };
+        for start in waiting.into_values() {
+            // A request that was given up waits no more.
+            let _given_up = start.send(());
+        }
+    }
+
+    /// Calls `watch` in each step from now on, before anyone hears of what the step did. It must not use the store.
+    pub fn watch(&self, watch: impl Fn(&Step<'_>) + Send + Sync + 'static) {
+        self.0.faults.state().watch = Some(Arc::new(watch));
+    }
+
+    /// What stands in a namespace, as it is stored: nothing expires by looking.
+    pub fn records(&self, namespace: &str) -> BTreeMap<ResourceName, Record> {
+        let Some(space) = self.spaces().get(namespace).cloned() else {
+            return BTreeMap::new();
+        };
+        let space = space.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = space.records.iter();
+        records.map(|(n, r)| (n.clone(), r.clone())).collect()
+    }
+
+    /// Takes a resource's holders away, as an operator who deletes them does; its waiters are told to look again.
+    /// Returns whether anybody held it.
+    pub fn delete_holders(&self, namespace: &str, name: &ResourceName) -> bool {
+        let Some(space) = self.spaces().get(namespace).cloned() else {
+            return false;
+        };
+        let mut space = space.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(record) = space.records.get_mut(name) else {
+            return false;
+        };
+        let before = record.entries.len();
+        record.entries.retain(|entry| !entry.holds());
+        let deleted = record.entries.len() < before;
+        space.recheck();
+        deleted
+    }
+}
