@@ -4,42 +4,59 @@ use std::env;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use crate::{check, dependencies, rust_versions, test};
+use crate::{check, dependencies, rust_versions, sim, test};
 
 struct Task {
     name: &'static str,
     about: &'static str,
-    /// Whether it takes what follows a `--`.
-    passes_on: bool,
+    takes: Takes,
     run: fn(&[String]) -> anyhow::Result<ExitCode>,
 }
 
-const TASKS: [Task; 4] = [
+/// What a command takes beside its name.
+#[derive(PartialEq)]
+enum Takes {
+    Nothing,
+    /// What follows a `--`, for the program that it runs.
+    AfterDashes,
+    /// Everything, for the program that it runs.
+    All,
+}
+
+const TASKS: [Task; 5] = [
     Task {
         name: "test",
         about: "install what the tests need (redis-server), then run every test of every crate;\n\
                 what follows `--` goes to cargo test: `cargo xtask test -- -p leasehold-core lease`",
-        passes_on: true,
+        takes: Takes::AfterDashes,
         run: test::run,
     },
     Task {
         name: "check",
         about: "all that is verified without running tests:\n\
                 rustfmt, clippy, rustdoc, rust-versions and dependencies",
-        passes_on: false,
+        takes: Takes::Nothing,
         run: |_| check::run(),
+    },
+    Task {
+        name: "sim",
+        about: "play many seeds of a fleet that meets every fault, and check every promise:\n\
+                `cargo xtask sim --seeds 2000`, `cargo xtask sim --seed 7` for one alone;\n\
+                `cargo xtask sim --planted` shows that each planted bug is caught",
+        takes: Takes::All,
+        run: sim::run,
     },
     Task {
         name: "rust-versions",
         about: "fail if a crate declares an older Rust than its dependencies need",
-        passes_on: false,
+        takes: Takes::Nothing,
         run: |_| rust_versions::run(),
     },
     Task {
         name: "dependencies",
         about: "count what users download; fail above the budget,\n\
                 or if the base features pull in TLS, SQL or a web server",
-        passes_on: false,
+        takes: Takes::Nothing,
         run: |_| dependencies::run(),
     },
 ];
@@ -92,10 +109,12 @@ fn parse(args: &[String]) -> Result<Request<'_>, String> {
             known.join(", ")
         ));
     };
+    let passes_on = task.takes == Takes::AfterDashes;
     match rest {
         [] => Ok(Request::Run(task, rest)),
-        [dashes, passed @ ..] if task.passes_on && dashes == "--" => Ok(Request::Run(task, passed)),
-        [extra, ..] if task.passes_on => Err(format!(
+        _ if task.takes == Takes::All => Ok(Request::Run(task, rest)),
+        [dashes, passed @ ..] if passes_on && dashes == "--" => Ok(Request::Run(task, passed)),
+        [extra, ..] if passes_on => Err(format!(
             "unknown argument `{extra}`; `cargo xtask {name}` takes arguments of cargo {name} after `--`"
         )),
         [extra, ..] => Err(format!(
@@ -154,10 +173,15 @@ mod tests {
     }
 
     #[test]
+    fn the_simulation_takes_its_own_arguments() {
+        assert_eq!(parsed("sim --seeds 9"), r#"sim ["--seeds", "9"]"#);
+    }
+
+    #[test]
     fn what_is_unknown_is_named_with_what_is_known() {
         assert_eq!(
             parsed("tset"),
-            "unknown command `tset`; the commands are: test, check, rust-versions, dependencies"
+            "unknown command `tset`; the commands are: test, check, sim, rust-versions, dependencies"
         );
         assert!(parsed("--quiet test").starts_with("unknown flag `--quiet`"));
         assert!(parsed("test --release").contains("after `--`"));

@@ -13,6 +13,7 @@ mod check;
 mod dependencies;
 mod prerequisites;
 mod rust_versions;
+mod sim;
 mod test;
 
 fn main() -> std::process::ExitCode {

@@ -144,6 +144,7 @@ struct Network {
 
 struct State {
     faults: Faults,
+    befell: u64,
     cut: BTreeSet<NodeId>,
     outage: bool,
     listeners: Vec<(NodeId, mpsc::WeakUnboundedSender<Event>)>,
@@ -154,6 +155,7 @@ impl FaultyStore {
     pub fn new(inner: Arc<dyn Connector>, env: Env, faults: Faults) -> Self {
         let state = State {
             faults,
+            befell: 0,
             cut: BTreeSet::new(),
             outage: false,
             listeners: Vec::new(),
@@ -168,6 +170,11 @@ impl FaultyStore {
     /// From now on this goes wrong; what is under way keeps its fate.
     pub fn set_faults(&self, faults: Faults) {
         self.network.state().faults = faults;
+    }
+
+    /// How many requests and pushes something befell so far that has a rate.
+    pub fn befell(&self) -> u64 {
+        self.network.state().befell
     }
 
     /// Nothing passes for `node`, either way, until it is healed. Its requests are lost; what they ask for is not.
@@ -238,7 +245,9 @@ impl Network {
     }
 
     fn chance(&self, of_1000: u32) -> bool {
-        of_1000 > 0 && self.env.random(1000) < u64::from(of_1000)
+        let befalls = of_1000 > 0 && self.env.random(1000) < u64::from(of_1000);
+        self.state().befell += u64::from(befalls);
+        befalls
     }
 
     fn up_to(&self, longest: Duration) -> Duration {

@@ -1,0 +1,172 @@
+//! At most `capacity` valid holders at any instant; who is valid says so until it is over, and never again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Violation, one_holder_is_promised_until};
+use crate::history::{Event, Fault, Id, What};
+
+struct Hold<'a> {
+    id: Id,
+    resource: &'a str,
+    fence: u64,
+    weight: u32,
+    capacity: u32,
+    max_hold: Option<Duration>,
+    since: Duration,
+    start: usize,
+    /// The last event at which its guard said "held".
+    valid: usize,
+    lost: bool,
+    given_up: bool,
+}
+
+pub(super) fn check(history: &[Event]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let holds = holds(history, &mut violations);
+    let until = one_holder_is_promised_until(history);
+    one_at_a_time(history, &holds, until, &mut violations);
+    violations
+}
+
+/// The holds, in the order they began, and what is wrong with one by itself.
+fn holds<'a>(history: &'a [Event], violations: &mut Vec<Violation>) -> Vec<Hold<'a>> {
+    let mut holds: Vec<Hold<'a>> = Vec::new();
+    let mut places = BTreeMap::new();
+    let mut is_calm = true;
+    for (at, event) in history.iter().enumerate() {
+        match &event.what {
+            What::Held {
+                hold,
+                resource,
+                fence,
+                weight,
+                capacity,
+                max_hold,
+                ..
+            } => {
+                places.insert(*hold, holds.len());
+                holds.push(Hold {
+                    id: *hold,
+                    resource,
+                    fence: *fence,
+                    weight: *weight,
+                    capacity: *capacity,
+                    max_hold: *max_hold,
+                    since: event.at,
+                    start: at,
+                    valid: at,
+                    lost: false,
+                    given_up: false,
+                });
+            }
+            What::Looked { hold, held } => {
+                let Some(hold) = places.get(hold).map(|place| &mut holds[*place]) else {
+                    continue;
+                };
+                if *held {
+                    looked_held(hold, at, event.at, violations);
+                } else {
+                    let held_for = event.at.saturating_sub(hold.since);
+                    let too_long = hold
+                        .max_hold
+                        .is_some_and(|max| held_for + max / 100 + GRAIN >= max);
+                    if is_calm && !hold.lost && !hold.given_up && !too_long {
+                        let text = format!("hold {} is lost, and nothing had gone wrong", hold.id);
+                        violations.push(Violation::new("no loss without a cause", at, text));
+                    }
+                    hold.lost = true;
+                }
+            }
+            What::GaveUp { hold } => {
+                if let Some(place) = places.get(hold) {
+                    holds[*place].given_up = true;
+                }
+            }
+            What::Fault(_) => is_calm = false,
+            _ => {}
+        }
+    }
+    holds
+}
+
+/// Timers have a grain of 1 ms, and clocks drift by less than a hundredth.
+const GRAIN: Duration = Duration::from_millis(5);
+
+fn looked_held(hold: &mut Hold<'_>, at: usize, now: Duration, violations: &mut Vec<Violation>) {
+    hold.valid = at;
+    if hold.lost {
+        let text = format!("the guard of hold {} said lost, and then held", hold.id);
+        violations.push(Violation::new("a loss stays a loss", at, text));
+    }
+    if hold.given_up {
+        let text = format!("the guard of hold {} says held after its release", hold.id);
+        violations.push(Violation::new("what is released is not held", at, text));
+    }
+    let held_for = now.saturating_sub(hold.since);
+    if let Some(max) = hold.max_hold
+        && held_for > max + max / 100 + GRAIN
+    {
+        let text = format!("hold {} is held for {held_for:?} of {max:?}", hold.id);
+        violations.push(Violation::new("max_hold ends a hold", at, text));
+    }
+}
+
+fn one_at_a_time(
+    history: &[Event],
+    holds: &[Hold<'_>],
+    until: usize,
+    violations: &mut Vec<Violation>,
+) {
+    let mut current: BTreeMap<&str, Vec<&Hold<'_>>> = BTreeMap::new();
+    let mut next = holds.iter().peekable();
+    for (at, event) in history.iter().enumerate().take(until) {
+        match &event.what {
+            What::Held { resource, .. } => {
+                let Some(hold) = next.next_if(|hold| hold.start == at) else {
+                    continue;
+                };
+                let others = current.entry(resource.as_str()).or_default();
+                others.retain(|other| other.valid.min(until) > at);
+                let others_weigh: u32 = others.iter().map(|other| other.weight).sum();
+                if others_weigh + hold.weight > hold.capacity {
+                    let text = format!(
+                        "hold {} of {resource} begins while {} say that they hold",
+                        hold.id,
+                        ids(others)
+                    );
+                    violations.push(Violation::new("one valid holder", at, text));
+                }
+                others.push(hold);
+            }
+            What::Minted {
+                resource, first, ..
+            } => {
+                // An exclusive lease was given to the next one: whoever had it must know.
+                let others = current.entry(resource.as_str()).or_default();
+                others.retain(|other| other.valid.min(until) > at);
+                let late: Vec<_> = (others.iter().copied())
+                    .filter(|other| other.capacity == 1 && other.fence < *first)
+                    .collect();
+                if !late.is_empty() {
+                    let text = format!(
+                        "the store gives {} on (fence {first}) while {} says that it holds",
+                        late[0].resource,
+                        ids(&late)
+                    );
+                    violations.push(Violation::new("the holder knows first", at, text));
+                }
+            }
+            What::Fault(Fault::DataLost | Fault::LeaseClock(_)) => break,
+            _ => {}
+        }
+    }
+}
+
+fn ids(holds: &[&Hold<'_>]) -> String {
+    let ids: Vec<_> = holds
+        .iter()
+        .map(|hold| format!("hold {}", hold.id))
+        .collect();
+    ids.join(", ")
+}

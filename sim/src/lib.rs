@@ -1,0 +1,25 @@
+//! Simulates a fleet of leasehold clients on one store, with everything going wrong that can, and checks what they saw.
+//!
+//! [`run`] plays one seed and answers its [`History`]; [`check`] is pure and says which promises it breaks, and
+//! [`report`] shows it to people. [`play`] plays many seeds; `cargo xtask sim` builds and starts the program that does.
+
+mod checker;
+mod guard;
+mod history;
+mod many;
+mod node;
+mod panics;
+mod plan;
+mod recorder;
+mod report;
+mod run;
+mod steps;
+mod storm;
+mod task;
+mod world;
+
+pub use checker::{Violation, check};
+pub use history::{Event, Fault, History, How, Id, What};
+pub use many::{Summary, play};
+pub use report::report;
+pub use run::{Outcome, Tally, run};

@@ -1,0 +1,106 @@
+//! Plays many seeds; `cargo xtask sim` builds and starts this.
+#![forbid(unsafe_code)]
+
+use std::ops::Range;
+use std::process::ExitCode;
+
+use leasehold_sim::{play, report, run};
+
+const HELP: &str = "\
+Usage: cargo xtask sim [--seeds N] [--start S] | --seed S
+
+Plays N seeds (default 200) from S (default 0), each a fleet on a store and a network that fail, and checks every
+promise over what happened. With --seed: plays that one alone, and prints all that happened.";
+
+#[derive(Debug, PartialEq)]
+enum Request {
+    Help,
+    Many(Range<u64>),
+    One(u64),
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match parse(&args) {
+        Ok(Request::Help) => {
+            println!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        Ok(Request::Many(seeds)) => many(seeds),
+        Ok(Request::One(seed)) => one(seed),
+        Err(wrong) => {
+            eprintln!("error: {wrong}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn parse(args: &[String]) -> Result<Request, String> {
+    let (mut seeds, mut start, mut one) = (200, 0, None);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let target = match arg.as_str() {
+            "-h" | "--help" => return Ok(Request::Help),
+            "--seeds" => &mut seeds,
+            "--start" => &mut start,
+            "--seed" => one.insert(0),
+            _ => return Err(format!("unknown argument `{arg}`")),
+        };
+        let value = args.next().and_then(|value| value.parse().ok());
+        *target = value.ok_or_else(|| format!("`{arg}` takes a number"))?;
+    }
+    Ok(match one {
+        Some(seed) => Request::One(seed),
+        None => Request::Many(start..start.saturating_add(seeds)),
+    })
+}
+
+fn many(seeds: Range<u64>) -> ExitCode {
+    let summary = play(seeds);
+    if let Some((seed, outcome)) = &summary.failed {
+        println!("{}\n", report(*seed, outcome));
+    }
+    println!("sim: {summary}");
+    match summary.failed {
+        None => ExitCode::SUCCESS,
+        Some(_) => ExitCode::FAILURE,
+    }
+}
+
+fn one(seed: u64) -> ExitCode {
+    let outcome = run(seed);
+    for event in &outcome.history {
+        println!("{event}");
+    }
+    if outcome.violations.is_empty() {
+        println!("sim: seed {seed} keeps every promise");
+        return ExitCode::SUCCESS;
+    }
+    println!("\n{}", report(seed, &outcome));
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Request, String> {
+        let args: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        parse(&args)
+    }
+
+    #[test]
+    fn seeds_are_counted_from_a_start_or_one_is_named() {
+        assert_eq!(parsed(""), Ok(Request::Many(0..200)));
+        assert_eq!(parsed("--seeds 5 --start 10"), Ok(Request::Many(10..15)));
+        assert_eq!(parsed("--seed 7"), Ok(Request::One(7)));
+        assert_eq!(parsed("--seed 7 --help"), Ok(Request::Help));
+    }
+
+    #[test]
+    fn what_is_no_number_is_named() {
+        assert!(parsed("--seeds many").is_err_and(|error| error.contains("--seeds")));
+        assert!(parsed("--seed").is_err_and(|error| error.contains("--seed")));
+        assert!(parsed("--sede 1").is_err_and(|error| error.contains("--sede")));
+    }
+}

@@ -1,0 +1,230 @@
+//! One seed, from its storm to the last look at what is left.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::protocol::{Entry, Phase, Record};
+use leasehold_core::{Class, Coordinator, Env, Error};
+
+use crate::checker::{Violation, check};
+use crate::history::{Event, Fault, History, What};
+use crate::panics::gathered;
+use crate::plan::Plan;
+use crate::recorder::Call;
+use crate::storm::storm;
+use crate::task::{FAREWELL, LONG_TTL};
+use crate::world::{NAMESPACE, REQUEST_TIMEOUT, World};
+
+/// What became of a seed.
+#[derive(Debug)]
+pub struct Outcome {
+    /// All that happened.
+    pub history: History,
+    /// What should not have.
+    pub violations: Vec<Violation>,
+    /// How much happened.
+    pub tally: Tally,
+}
+
+/// How much happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Calls of clients.
+    pub calls: u64,
+    /// Guards that came to callers.
+    pub grants: u64,
+    /// Of them, those that were lost.
+    pub losses: u64,
+    /// Pauses, cuts, clock steps and the like, and requests and pushes that something befell.
+    pub faults: u64,
+}
+
+impl Tally {
+    fn of(history: &[Event], befell: u64) -> Self {
+        let mut tally = Self {
+            faults: befell,
+            ..Self::default()
+        };
+        let (mut lost, mut given_up) = (BTreeSet::new(), BTreeSet::new());
+        for event in history {
+            match &event.what {
+                What::Called { .. } => tally.calls += 1,
+                What::Held { .. } => tally.grants += 1,
+                What::Fault(_) => tally.faults += 1,
+                What::GaveUp { hold } => {
+                    given_up.insert(*hold);
+                }
+                What::Looked { hold, held: false } if !given_up.contains(hold) => {
+                    lost.insert(*hold);
+                }
+                _ => {}
+            }
+        }
+        tally.losses = lost.len() as u64;
+        tally
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.grants += other.grants;
+        self.losses += other.losses;
+        self.faults += other.faults;
+    }
+}
+
+/// Plays one seed. The same seed gives the same history.
+///
+/// # Panics
+/// Inside a tokio runtime.
+pub fn run(seed: u64) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without I/O can be built");
+    let play = || runtime.block_on(play(seed));
+    let (played, panics) = gathered(|| catch_unwind(AssertUnwindSafe(play)));
+    let (mut history, befell) = played.unwrap_or_default();
+    let at = history.last().map_or(Duration::ZERO, |last| last.at);
+    history.extend(panics.into_iter().map(|text| {
+        let rule = "nothing panics";
+        let what = What::Broke { rule, text };
+        Event { at, what }
+    }));
+    Outcome {
+        violations: check(&history),
+        tally: Tally::of(&history, befell),
+        history,
+    }
+}
+
+/// How long what a live client left may take to go, once all is well.
+const CLEANED: Duration = Duration::from_secs(10);
+/// Until nothing of a dead client can be left: its leases, and what is remembered of its requests. A campaign waits in
+/// rounds of ten minutes.
+const FORGOTTEN: Duration = Duration::from_secs(630);
+
+async fn play(seed: u64) -> (History, u64) {
+    let env = Env::simulated(seed);
+    let plan = Plan::of(&env);
+    let world = World::new(env.clone(), plan);
+    let until = env.now() + world.plan.storm;
+    for _ in 0..world.plan.nodes {
+        let mut node = world.new_node().await;
+        node.work(&world, until);
+        world.nodes().push(node);
+    }
+    storm(Arc::clone(&world), until).await;
+    world.calm();
+    // Nodes that were to take others' places are there by now.
+    env.sleep(Duration::from_secs(3)).await;
+    world.calm();
+    let tasks: Vec<_> = (world.nodes().iter_mut())
+        .flat_map(|node| std::mem::take(&mut node.tasks))
+        .collect();
+    for task in tasks {
+        // One that hangs, or panicked, has a call that never ended.
+        drop(env.timeout(LONG_TTL, task).await);
+    }
+    serve(&world).await;
+    if world.plan.leaves {
+        world.nodes().clear();
+    }
+    env.sleep(CLEANED).await;
+    let mut history = world.recorder.take();
+    let lasts = !history.iter().any(|event| {
+        matches!(
+            event.what,
+            What::Fault(
+                Fault::DataLost | Fault::LeaseClock(_) | Fault::Killed(_) | Fault::ShutDown(_)
+            )
+        )
+    });
+    if lasts {
+        // A place in the queue that its client no longer wants, and that is passed over, may last as long as its wait.
+        let in_the_way = |entry: &Entry| entry.phase != Phase::Dormant;
+        left(&world, |record| record.entries.iter().any(in_the_way));
+    }
+    env.sleep(FORGOTTEN).await;
+    if let Err(error) = collect(&world).await {
+        world.recorder.left(error.to_string());
+    }
+    left(&world, |record| {
+        !record.entries.is_empty() || !record.closed.is_empty()
+    });
+    history.extend(world.recorder.take());
+    (history, world.faulty.befell())
+}
+
+/// Every node gets every lock, one after the other.
+async fn serve(world: &Arc<World>) {
+    let clients: Vec<_> = (world.nodes().iter())
+        .map(|node| (node.id, node.coord.clone()))
+        .collect();
+    let mut tasks = Vec::new();
+    for (node, coord) in clients {
+        for id in 0..=world.plan.resources {
+            let (world, coord) = (Arc::clone(world), coord.clone());
+            let env = world.env.clone();
+            tasks.push(env.spawn(async move { lock(&world, node, &coord, id).await }));
+        }
+    }
+    for task in tasks {
+        drop(task.await);
+    }
+}
+
+async fn lock(world: &World, node: u32, coord: &Coordinator, id: u64) {
+    // What a dead node held ends first, and each before it may be one that has to be passed over.
+    let wait = LONG_TTL * 2;
+    let calling = world.recorder.call(Call {
+        node,
+        resource: &format!("m/{id}"),
+        hold: None,
+        what: "lock".into(),
+        within: wait + REQUEST_TIMEOUT + FAREWELL,
+        must: true,
+    });
+    let locked = match coord.mutexes("m") {
+        Ok(mutexes) => {
+            mutexes
+                .ttl(Duration::from_secs(3))
+                .lock_timeout(id, wait)
+                .await
+        }
+        Err(error) => Err(error),
+    };
+    calling.end(&locked);
+    if let Ok(guard) = locked {
+        world.env.sleep(Duration::from_millis(20)).await;
+        let calling = world.recorder.call(Call {
+            node,
+            resource: &format!("m/{id}"),
+            hold: None,
+            what: "release".into(),
+            within: REQUEST_TIMEOUT,
+            must: true,
+        });
+        calling.end(&guard.release().await);
+    }
+}
+
+/// Lets each record notice that its time is over.
+async fn collect(world: &World) -> Result<(), Error> {
+    let observer = world.observer().await?;
+    for id in 0..=world.plan.resources {
+        observer.inspect(&Class::new("m")?.resource(id)?).await?;
+    }
+    observer.election("e")?.leader().await?;
+    Ok(())
+}
+
+fn left(world: &World, is_left: impl Fn(&Record) -> bool) {
+    for (name, record) in world.memory.records(NAMESPACE) {
+        if is_left(&record) {
+            world.recorder.left(format!("{name}: {record:?}"));
+        }
+    }
+}

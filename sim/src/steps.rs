@@ -1,0 +1,240 @@
+//! What the store's steps gave out, and the rules that each step must keep.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use leasehold_core::protocol::{Entry, LIVENESS_US, Now, Op, Phase, Record, Reply, Rid};
+use leasehold_core::store::{Done, Step};
+
+use crate::history::What;
+
+/// What is known of the steps before.
+#[derive(Default)]
+pub(crate) struct Steps {
+    /// Requests that were ended: none of them may come back.
+    ended: BTreeSet<Rid>,
+    /// The `not_after` of each acquire.
+    not_after_us: BTreeMap<Rid, u64>,
+    /// Whether the store lost its data or its lease clock stepped: what was ended may then come back.
+    forgot: bool,
+}
+
+impl Steps {
+    pub(crate) fn forget(&mut self) {
+        self.forgot = true;
+    }
+
+    pub(crate) fn take(&mut self, step: &Step<'_>) -> Vec<What> {
+        let mut noted = Vec::new();
+        match &step.done {
+            Done::Lease {
+                op,
+                before,
+                after,
+                reply,
+            } => {
+                let lease = Lease {
+                    op,
+                    before: *before,
+                    after: *after,
+                    reply,
+                    now: step.now,
+                };
+                for what in self.broken(&lease) {
+                    let text = format!("{}: {}", step.name, what.1);
+                    noted.push(What::Broke { rule: what.0, text });
+                }
+                noted.extend(lease.minted(step.name.as_str()));
+            }
+            Done::Write { write, reply } => {
+                use leasehold_core::RegisterReply::Written;
+                if let (Some(fence), Written { .. }) = (write.fence, reply) {
+                    noted.push(What::Wrote {
+                        register: step.name.to_string(),
+                        fence: fence.get(),
+                    });
+                }
+            }
+        }
+        noted
+    }
+
+    fn broken(&mut self, lease: &Lease<'_>) -> Vec<(&'static str, String)> {
+        let mut broken = lease.broken();
+        match lease.op {
+            Op::Acquire(ask) => {
+                let fixed = *self.not_after_us.entry(ask.rid).or_insert(ask.not_after_us);
+                if fixed != ask.not_after_us {
+                    let text = format!("{}: {fixed}, then {}", ask.rid, ask.not_after_us);
+                    broken.push(("a retry does not extend its not_after", text));
+                }
+            }
+            Op::Release(ask) if *lease.reply != Reply::Stale => {
+                self.ended.insert(ask.rid);
+            }
+            _ => {}
+        }
+        if !self.forgot {
+            let ghosts = lease.after().iter().filter(|e| self.ended.contains(&e.rid));
+            broken.extend(ghosts.map(|ghost| {
+                let text = format!("{} is back", ghost.rid);
+                ("what was ended is granted to nobody", text)
+            }));
+        }
+        broken
+    }
+}
+
+/// A step on a lease's record.
+struct Lease<'a> {
+    op: &'a Op,
+    before: Option<&'a Record>,
+    after: Option<&'a Record>,
+    reply: &'a Reply,
+    now: Now,
+}
+
+impl Lease<'_> {
+    fn before(&self) -> &[Entry] {
+        self.before.map_or(&[], |record| &record.entries)
+    }
+
+    fn after(&self) -> &[Entry] {
+        self.after.map_or(&[], |record| &record.entries)
+    }
+
+    fn was(&self, rid: Rid) -> Option<&Entry> {
+        self.before().iter().find(|entry| entry.rid == rid)
+    }
+
+    /// Whether an entry's lease or window is over.
+    fn is_over(&self, entry: &Entry) -> bool {
+        entry.holds() && entry.expires_us <= self.now.lease_us
+    }
+
+    /// What this step made holders.
+    fn minted(&self, resource: &str) -> Vec<What> {
+        let is_new = |entry: &&Entry| {
+            let was = self.was(entry.rid).filter(|was| was.holds());
+            entry.holds() && was.is_none_or(|was| was.first != entry.first)
+        };
+        let new = self.after().iter().filter(is_new);
+        new.map(|entry| What::Minted {
+            resource: resource.to_owned(),
+            rid: entry.rid.to_string(),
+            first: entry.first,
+            end: entry.end,
+            base: self.now.wall_us.max(entry.seen.saturating_add(1)),
+            known: self.before.is_some(),
+        })
+        .collect()
+    }
+
+    /// The rules that this step breaks by itself.
+    fn broken(&self) -> Vec<(&'static str, String)> {
+        let mut broken = Vec::new();
+        self.queue(&mut broken);
+        self.capacity(&mut broken);
+        self.late(&mut broken);
+        self.repeated(&mut broken);
+        broken
+    }
+
+    fn capacity(&self, broken: &mut Vec<(&'static str, String)>) {
+        let holders: Vec<_> = self.after().iter().filter(|e| e.holds()).collect();
+        if holders.iter().map(|entry| entry.weight).sum::<u32>() > 1 {
+            let holders: Vec<_> = holders.iter().map(|e| e.rid.to_string()).collect();
+            broken.push(("the store keeps to the capacity", holders.join(", ")));
+        }
+    }
+
+    /// Who stands there keeps its place, and is served in its turn.
+    fn queue(&self, broken: &mut Vec<(&'static str, String)>) {
+        let now_us = self.now.lease_us;
+        for entry in self.before() {
+            if self.after().iter().any(|after| after.rid == entry.rid) {
+                continue;
+            }
+            let ended = matches!(self.op, Op::Release(ask) if ask.rid == entry.rid);
+            let over = match entry.phase {
+                Phase::Held => self.is_over(entry),
+                _ => entry.not_after_us < now_us,
+            };
+            if !ended && !over {
+                let text = format!("{} is gone", entry.rid);
+                broken.push(("who stands there keeps its place", text));
+            }
+        }
+        let is_new =
+            |entry: &Entry| entry.holds() && self.was(entry.rid).is_none_or(|was| !was.holds());
+        let Some(last) = self.after().iter().rposition(is_new) else {
+            return;
+        };
+        // Who asks again was passed over while it was not heard from: that is as it should be.
+        let waits = |entry: &&Entry| {
+            entry.phase == Phase::Waiting
+                && self.was(entry.rid).is_some_and(|was| {
+                    was.phase == Phase::Waiting
+                        && now_us.saturating_sub(was.heard_us) <= LIVENESS_US
+                })
+        };
+        if let Some(passed) = self.after()[..last].iter().find(waits) {
+            let text = format!("{} is passed over", passed.rid);
+            broken.push(("waiters are served in their order", text));
+        }
+    }
+
+    /// What comes too late does nothing.
+    fn late(&self, broken: &mut Vec<(&'static str, String)>) {
+        let not_after_us = match self.op {
+            Op::Acquire(ask) => ask.not_after_us,
+            Op::Renew(ask) => ask.not_after_us,
+            Op::Release(ask) => ask.not_after_us,
+            Op::Inspect => return,
+        };
+        if self.now.lease_us > not_after_us && *self.reply != Reply::Stale {
+            broken.push((
+                "what comes too late is refused",
+                format!("{:?}", self.reply),
+            ));
+        }
+        let over = self
+            .op_rid()
+            .and_then(|rid| self.was(rid))
+            .is_some_and(|was| was.phase == Phase::Held && self.is_over(was));
+        if over && matches!(self.reply, Reply::Renewed { .. }) {
+            broken.push((
+                "an expired lease is not renewed",
+                format!("{:?}", self.op_rid()),
+            ));
+        }
+    }
+
+    fn op_rid(&self) -> Option<Rid> {
+        match self.op {
+            Op::Acquire(ask) => Some(ask.rid),
+            Op::Renew(ask) => Some(ask.rid),
+            Op::Release(ask) => Some(ask.rid),
+            Op::Inspect => None,
+        }
+    }
+
+    /// A repeated request changes nothing.
+    fn repeated(&self, broken: &mut Vec<(&'static str, String)>) {
+        let Some(was) = self.op_rid().and_then(|rid| self.was(rid)) else {
+            return;
+        };
+        let is_repeated = match self.op {
+            Op::Acquire(_) => was.holds(),
+            Op::Renew(ask) => was.holds() && ask.renewal <= was.renewal,
+            _ => false,
+        };
+        let is = self.after().iter().find(|entry| entry.rid == was.rid);
+        if is_repeated
+            && !self.is_over(was)
+            && is.is_none_or(|is| (is.expires_us, is.first) != (was.expires_us, was.first))
+        {
+            let text = format!("{}: {was:?} became {is:?}", was.rid);
+            broken.push(("a repeated request changes nothing", text));
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! What a node's tasks do: anything a user may do, as chance will have it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::{Coordinator, Env, Error, Moment, Mutexes, Put};
+
+use crate::guard::Guard;
+use crate::history::{How, Id};
+use crate::node::Node;
+use crate::plan::{one_of, up_to};
+use crate::recorder::{Call, Recorder};
+use crate::world::{REQUEST_TIMEOUT, World};
+
+/// How long a caller whose wait is over may be kept.
+pub(crate) const FAREWELL: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(6);
+pub(crate) const LONG_TTL: Duration = Duration::from_secs(60);
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A task of a node.
+pub(crate) struct Task {
+    world: Arc<World>,
+    node: Id,
+    env: Env,
+    coord: Coordinator,
+    until: Moment,
+}
+
+/// How a mutex is asked for.
+#[derive(Clone, Copy)]
+enum Way {
+    Try,
+    Wait,
+    Cancel,
+    With,
+}
+
+impl Task {
+    pub(crate) fn new(world: &Arc<World>, node: &Node, until: Moment) -> Self {
+        Self {
+            world: Arc::clone(world),
+            node: node.id,
+            env: node.env.clone(),
+            coord: node.coord.clone(),
+            until,
+        }
+    }
+
+    fn recorder(&self) -> &Recorder {
+        &self.world.recorder
+    }
+
+    fn up_to(&self, longest: Duration) -> Duration {
+        up_to(&self.world.env, longest)
+    }
+
+    fn draw(&self, bound: u64) -> u64 {
+        self.world.env.random(bound)
+    }
+
+    fn call<'a>(&self, resource: &'a str, what: impl Into<String>, within: Duration) -> Call<'a> {
+        Call {
+            node: self.node,
+            resource,
+            hold: None,
+            what: what.into(),
+            within,
+            must: false,
+        }
+    }
+
+    pub(crate) async fn run(self) {
+        while self.world.env.now() < self.until {
+            let done = match self.draw(20) {
+                0..=14 => self.mutex().await,
+                15..=17 => self.election().await,
+                _ => self.register().await,
+            };
+            if let Err(Error::ShutDown) = done {
+                return;
+            }
+            self.env.sleep(self.up_to(self.world.plan.rest)).await;
+        }
+    }
+
+    /// A class of mutexes with its settings; some leases are long, so that what is left of one is seen.
+    fn mutexes(&self, id: u64) -> Result<(Mutexes, Option<Duration>), Error> {
+        let long = id == self.world.plan.resources;
+        let ttls = [millis(500), millis(1500), millis(3000)];
+        let ttl = if long {
+            Some(LONG_TTL)
+        } else {
+            one_of(&self.world.env, &ttls)
+        };
+        let max_hold = if self.draw(4) == 0 {
+            millis(1200)
+        } else {
+            Duration::from_secs(3600)
+        };
+        let mutexes = self.coord.mutexes("m")?;
+        let mutexes = mutexes.ttl(ttl.unwrap_or(LONG_TTL)).max_hold(max_hold);
+        Ok((mutexes, Some(max_hold)))
+    }
+
+    async fn mutex(&self) -> Result<(), Error> {
+        let id = self.draw(self.world.plan.resources + 1);
+        let (mutexes, max_hold) = self.mutexes(id)?;
+        let wait = self.up_to(LONGEST_WAIT);
+        let ways = [Way::Try, Way::Wait, Way::Wait, Way::Cancel, Way::With];
+        let name = format!("m/{id}");
+        let in_time = wait + REQUEST_TIMEOUT + FAREWELL;
+        let locked = match one_of(&self.world.env, &ways).unwrap_or(Way::Wait) {
+            Way::Try => {
+                let within = REQUEST_TIMEOUT * 2;
+                let calling = self.recorder().call(self.call(&name, "try_lock", within));
+                let locked = mutexes.try_lock(id).await;
+                calling.end(&locked);
+                locked
+            }
+            Way::Wait => {
+                let what = format!("lock_timeout({wait:?})");
+                let calling = self.recorder().call(self.call(&name, what, in_time));
+                let locked = mutexes.lock_timeout(id, wait).await;
+                calling.end(&locked);
+                locked
+            }
+            Way::Cancel => {
+                let patience = self.up_to(wait);
+                let what = format!("lock_timeout({wait:?}), cancelled after {patience:?},");
+                let calling = self.recorder().call(self.call(&name, what, patience));
+                let locking = mutexes.lock_timeout(id, wait);
+                let Ok(locked) = self.env.timeout(patience, locking).await else {
+                    calling.end_as(How::Cancelled);
+                    return Ok(());
+                };
+                calling.end(&locked);
+                locked
+            }
+            Way::With => return self.with(&mutexes.wait(wait), id, max_hold).await,
+        };
+        self.hold(Guard::Mutex(locked?), max_hold).await
+    }
+
+    /// The closure form: what is seen from inside.
+    async fn with(
+        &self,
+        mutexes: &Mutexes,
+        id: u64,
+        max_hold: Option<Duration>,
+    ) -> Result<(), Error> {
+        let work = self.up_to(millis(1500));
+        let within = LONGEST_WAIT + work + REQUEST_TIMEOUT * 2 + FAREWELL;
+        let name = format!("m/{id}");
+        let calling = self.recorder().call(self.call(&name, "with", within));
+        let mut hold = None;
+        let done = mutexes
+            .with(id, async |lease| {
+                let fence = lease.fence().get();
+                let began =
+                    (self.recorder()).begin(self.node, lease.name().as_str(), fence, max_hold);
+                hold = Some(began);
+                self.env.sleep(work).await;
+                self.recorder().looked(began, lease.is_held());
+            })
+            .await;
+        if let Some(hold) = hold {
+            self.recorder().gave_up(hold);
+        }
+        calling.end(&done);
+        done
+    }
+
+    async fn election(&self) -> Result<(), Error> {
+        let election = self.coord.election("e")?.ttl(millis(2000));
+        let leads = if self.draw(2) == 0 {
+            let call = self.call("~election/e", "try_lead", REQUEST_TIMEOUT * 2);
+            let calling = self.recorder().call(call);
+            let leads = election.try_lead().await;
+            calling.end(&leads);
+            leads
+        } else {
+            let patience = self.up_to(LONGEST_WAIT);
+            let call = self.call(
+                "~election/e",
+                format!("campaign, for {patience:?},"),
+                patience,
+            );
+            let calling = self.recorder().call(call);
+            let Ok(leads) = self.env.timeout(patience, election.campaign()).await else {
+                calling.end_as(How::Cancelled);
+                return Ok(());
+            };
+            calling.end(&leads);
+            leads
+        };
+        self.hold(Guard::Leader(leads?), None).await
+    }
+
+    async fn register(&self) -> Result<(), Error> {
+        let register = self.coord.register("free")?;
+        let calling = self
+            .recorder()
+            .call(self.call("free", "put", REQUEST_TIMEOUT));
+        let put = register.put(&Put::new("x")).await;
+        calling.end(&put);
+        put.map(drop)
+    }
+
+    async fn hold(&self, guard: Guard, max_hold: Option<Duration>) -> Result<(), Error> {
+        let guard = Arc::new(guard);
+        let hold = self.recorder().held(self.node, &self.env, &guard, max_hold);
+        let held = guard.is_held();
+        self.recorder().looked(hold, held);
+        let longest = one_of(&self.world.env, &[millis(20), millis(1000), millis(5000)]);
+        let work = async {
+            if self.draw(2) == 0 {
+                self.write(&guard).await;
+            }
+            self.env
+                .sleep(self.up_to(longest.unwrap_or_default()))
+                .await;
+            if self.draw(2) == 0 {
+                self.write(&guard).await;
+            }
+        };
+        let is_lost = guard.run(work).await.is_err();
+        self.recorder().looked(hold, guard.is_held());
+        if is_lost {
+            // Its late writes are refused, unless nobody came after it.
+            self.env.sleep(self.up_to(millis(2000))).await;
+            self.write(&guard).await;
+            self.recorder().looked(hold, guard.is_held());
+        }
+        self.end(hold, guard).await
+    }
+
+    async fn end(&self, hold: Id, guard: Arc<Guard>) -> Result<(), Error> {
+        let resource = guard.name().as_str().to_owned();
+        let is_lost = !guard.is_held();
+        self.recorder().looked(hold, !is_lost);
+        self.recorder().gave_up(hold);
+        let Ok(guard) = Arc::try_unwrap(guard) else {
+            return Ok(());
+        };
+        if self.draw(2) == 0 {
+            drop(guard);
+            return Ok(());
+        }
+        let within = REQUEST_TIMEOUT * (1 + u32::from(is_lost));
+        let call = Call {
+            hold: Some(hold),
+            ..self.call(&resource, "release", within)
+        };
+        let calling = self.recorder().call(call);
+        let released = if self.draw(8) == 0 {
+            let patience = self.up_to(millis(50));
+            let Ok(released) = self.env.timeout(patience, guard.release()).await else {
+                calling.end_as(How::Cancelled);
+                return Ok(());
+            };
+            released
+        } else {
+            guard.release().await
+        };
+        calling.end(&released);
+        released
+    }
+
+    async fn write(&self, guard: &Guard) {
+        let name = guard.name().as_str().to_owned();
+        let Ok(register) = self.coord.register(&name) else {
+            return;
+        };
+        let calling = self
+            .recorder()
+            .call(self.call(&name, "put, fenced,", REQUEST_TIMEOUT));
+        let put = register.put(&Put::new("x").fenced(guard.fence())).await;
+        calling.end(&put);
+    }
+}

@@ -1,0 +1,120 @@
+//! The store, its network, and the nodes on it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
+use leasehold_core::{Coordinator, Env, Error};
+
+use crate::history::{Fault, Id};
+use crate::node::Node;
+use crate::plan::Plan;
+use crate::recorder::{Call, Recorder};
+
+pub(crate) const NAMESPACE: &str = "sim";
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// All that a run is made of.
+pub(crate) struct World {
+    pub(crate) env: Env,
+    pub(crate) plan: Plan,
+    pub(crate) memory: MemoryStore,
+    pub(crate) faulty: FaultyStore,
+    pub(crate) recorder: Arc<Recorder>,
+    nodes: Mutex<Vec<Node>>,
+    births: Mutex<Id>,
+}
+
+impl World {
+    pub(crate) fn new(env: Env, plan: Plan) -> Arc<Self> {
+        let memory = MemoryStore::new();
+        let faulty = FaultyStore::new(Arc::new(memory.clone()), env.clone(), Faults::none());
+        let recorder = Arc::new(Recorder::new(env.clone()));
+        let watch = Arc::clone(&recorder);
+        memory.watch(move |step| watch.stepped(step));
+        Arc::new(Self {
+            env,
+            plan,
+            memory,
+            faulty,
+            recorder,
+            nodes: Mutex::default(),
+            births: Mutex::new(0),
+        })
+    }
+
+    pub(crate) fn nodes(&self) -> MutexGuard<'_, Vec<Node>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new node, not among the others yet. Asks until the store lets it in.
+    pub(crate) async fn new_node(&self) -> Node {
+        let id = {
+            let mut births = self.births.lock().unwrap_or_else(PoisonError::into_inner);
+            *births += 1;
+            *births
+        };
+        let drift = i64::from(self.plan.drift_ppm);
+        let drawn = self
+            .env
+            .random(2 * self.plan.drift_ppm.unsigned_abs() as u64 + 1);
+        let drift_ppm = i32::try_from(drawn.cast_signed() - drift).unwrap_or(0);
+        let env = self.env.node_with_drift(drift_ppm);
+        loop {
+            match self.connect(id, &env).await {
+                Ok(coord) => return Node::new(id, env, coord),
+                Err(_) => self.env.sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+
+    async fn connect(&self, id: Id, env: &Env) -> Result<Coordinator, Error> {
+        let calling = self.recorder.call(Call {
+            node: id,
+            resource: "",
+            hold: None,
+            what: "connect".into(),
+            within: CONNECT_TIMEOUT,
+            must: false,
+        });
+        let builder = Coordinator::builder(self.faulty.clone(), NAMESPACE);
+        let builder = builder.env(env.clone()).label(format!("node {id}"));
+        let builder = builder.connect_timeout(CONNECT_TIMEOUT);
+        let connected = builder.request_timeout(REQUEST_TIMEOUT).connect().await;
+        calling.end(&connected);
+        connected
+    }
+
+    /// A client that meets no faults, and that nobody watches.
+    pub(crate) async fn observer(&self) -> Result<Coordinator, Error> {
+        let builder = Coordinator::builder(self.memory.clone(), NAMESPACE);
+        builder
+            .env(self.env.clone())
+            .label("observer")
+            .connect()
+            .await
+    }
+
+    /// Nothing goes wrong any more, but what is under way.
+    pub(crate) fn calm(&self) {
+        self.recorder.other("all is well again");
+        self.faulty.set_faults(Faults::none());
+        self.faulty.recover();
+        self.memory.start();
+        for node in self.nodes().iter() {
+            self.faulty.heal(node.coord.node());
+            self.resume(node);
+        }
+    }
+
+    pub(crate) fn resume(&self, node: &Node) {
+        if node.env.is_paused() {
+            self.recorder.fault(Fault::Resumed(node.id));
+            node.env.resume();
+            if self.env.random(2) == 0 {
+                self.recorder.look_at_node(node.id);
+            }
+        }
+    }
+}
