@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_core::protocol::{Entry, Phase, Record};
-use leasehold_core::{Class, Coordinator, Env, Error};
+use leasehold_core::{Coordinator, Env};
 
 use crate::checker::{Violation, check};
 use crate::history::{Event, Fault, History, What};
@@ -148,12 +148,8 @@ async fn play(seed: u64) -> (History, u64) {
         left(&world, |record| record.entries.iter().any(in_the_way));
     }
     env.sleep(FORGOTTEN).await;
-    if let Err(error) = collect(&world).await {
-        world.recorder.left(error.to_string());
-    }
-    left(&world, |record| {
-        !record.entries.is_empty() || !record.closed.is_empty()
-    });
+    world.memory.collect(&env);
+    left(&world, |_| true);
     history.extend(world.recorder.take());
     (history, world.faulty.befell())
 }
@@ -209,16 +205,6 @@ async fn lock(world: &World, node: u32, coord: &Coordinator, id: u64) {
         });
         calling.end(&guard.release().await);
     }
-}
-
-/// Lets each record notice that its time is over.
-async fn collect(world: &World) -> Result<(), Error> {
-    let observer = world.observer().await?;
-    for id in 0..=world.plan.resources {
-        observer.inspect(&Class::new("m")?.resource(id)?).await?;
-    }
-    observer.election("e")?.leader().await?;
-    Ok(())
 }
 
 fn left(world: &World, is_left: impl Fn(&Record) -> bool) {

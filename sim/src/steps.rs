@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use leasehold_core::protocol::{Entry, LIVENESS_US, Now, Op, Phase, Record, Reply, Rid};
+use leasehold_core::protocol::{Entry, LIVENESS_US, Now, Op, Phase, Record, Reply, Rid, Weight};
 use leasehold_core::store::{Done, Step};
 
 use crate::history::What;
@@ -29,12 +29,14 @@ impl Steps {
             Done::Lease {
                 op,
                 before,
+                floor,
                 after,
                 reply,
             } => {
                 let lease = Lease {
                     op,
                     before: *before,
+                    floor: *floor,
                     after: *after,
                     reply,
                     now: step.now,
@@ -88,6 +90,7 @@ impl Steps {
 struct Lease<'a> {
     op: &'a Op,
     before: Option<&'a Record>,
+    floor: u64,
     after: Option<&'a Record>,
     reply: &'a Reply,
     now: Now,
@@ -118,12 +121,13 @@ impl Lease<'_> {
             entry.holds() && was.is_none_or(|was| was.first != entry.first)
         };
         let new = self.after().iter().filter(is_new);
+        let below = self.before.map_or(self.floor, |_| 0);
         new.map(|entry| What::Minted {
             resource: resource.to_owned(),
             rid: entry.rid.to_string(),
             first: entry.first,
             end: entry.end,
-            base: self.now.wall_us.max(entry.seen.saturating_add(1)),
+            base: (self.now.wall_us).max(entry.seen.max(below).saturating_add(1)),
             known: self.before.is_some(),
         })
         .collect()
@@ -136,12 +140,31 @@ impl Lease<'_> {
         self.capacity(&mut broken);
         self.late(&mut broken);
         self.repeated(&mut broken);
+        self.revoked(&mut broken);
         broken
     }
 
+    /// The most that anyone who stands there takes the resource to have.
+    fn size(&self) -> u32 {
+        let sizes = self.after().iter().map(|entry| entry.capacity);
+        sizes.max().unwrap_or(1)
+    }
+
+    fn is_new(&self, entry: &Entry) -> bool {
+        entry.holds() && self.was(entry.rid).is_none_or(|was| !was.holds())
+    }
+
+    /// Whom a step makes a holder fits beside the others.
     fn capacity(&self, broken: &mut Vec<(&'static str, String)>) {
         let holders: Vec<_> = self.after().iter().filter(|e| e.holds()).collect();
-        if holders.iter().map(|entry| entry.weight).sum::<u32>() > 1 {
+        if !holders.iter().any(|entry| self.is_new(entry)) {
+            return;
+        }
+        let takes_all = holders.iter().any(|entry| entry.weight == Weight::All);
+        let units: u64 = (holders.iter())
+            .map(|entry| u64::from(u32::from(entry.weight)))
+            .sum();
+        if (takes_all && holders.len() > 1) || units > u64::from(self.size()) {
             let holders: Vec<_> = holders.iter().map(|e| e.rid.to_string()).collect();
             broken.push(("the store keeps to the capacity", holders.join(", ")));
         }
@@ -154,7 +177,9 @@ impl Lease<'_> {
             if self.after().iter().any(|after| after.rid == entry.rid) {
                 continue;
             }
-            let ended = matches!(self.op, Op::Release(ask) if ask.rid == entry.rid);
+            let own = self.op.rid() == Some(entry.rid);
+            let ended = own && matches!(self.op, Op::Release(_))
+                || own && matches!(self.reply, Reply::TooHeavy { .. });
             let over = match entry.phase {
                 Phase::Held => self.is_over(entry),
                 _ => entry.not_after_us < now_us,
@@ -164,14 +189,13 @@ impl Lease<'_> {
                 broken.push(("who stands there keeps its place", text));
             }
         }
-        let is_new =
-            |entry: &Entry| entry.holds() && self.was(entry.rid).is_none_or(|was| !was.holds());
-        let Some(last) = self.after().iter().rposition(is_new) else {
+        let Some(last) = self.after().iter().rposition(|entry| self.is_new(entry)) else {
             return;
         };
         // Who asks again was passed over while it was not heard from: that is as it should be.
         let waits = |entry: &&Entry| {
             entry.phase == Phase::Waiting
+                && u32::from(entry.weight) <= self.size()
                 && self.was(entry.rid).is_some_and(|was| {
                     was.phase == Phase::Waiting
                         && now_us.saturating_sub(was.heard_us) <= LIVENESS_US
@@ -188,7 +212,9 @@ impl Lease<'_> {
         let not_after_us = match self.op {
             Op::Acquire(ask) => ask.not_after_us,
             Op::Renew(ask) => ask.not_after_us,
+            Op::Reweigh(ask) => ask.not_after_us,
             Op::Release(ask) => ask.not_after_us,
+            Op::Revoke(ask) => ask.not_after_us,
             Op::Inspect => return,
         };
         if self.now.lease_us > not_after_us && *self.reply != Reply::Stale {
@@ -198,43 +224,49 @@ impl Lease<'_> {
             ));
         }
         let over = self
-            .op_rid()
+            .op
+            .rid()
             .and_then(|rid| self.was(rid))
             .is_some_and(|was| was.phase == Phase::Held && self.is_over(was));
         if over && matches!(self.reply, Reply::Renewed { .. }) {
             broken.push((
                 "an expired lease is not renewed",
-                format!("{:?}", self.op_rid()),
+                format!("{:?}", self.op.rid()),
             ));
-        }
-    }
-
-    fn op_rid(&self) -> Option<Rid> {
-        match self.op {
-            Op::Acquire(ask) => Some(ask.rid),
-            Op::Renew(ask) => Some(ask.rid),
-            Op::Release(ask) => Some(ask.rid),
-            Op::Inspect => None,
         }
     }
 
     /// A repeated request changes nothing.
     fn repeated(&self, broken: &mut Vec<(&'static str, String)>) {
-        let Some(was) = self.op_rid().and_then(|rid| self.was(rid)) else {
+        let Some(was) = self.op.rid().and_then(|rid| self.was(rid)) else {
             return;
         };
         let is_repeated = match self.op {
             Op::Acquire(_) => was.holds(),
             Op::Renew(ask) => was.holds() && ask.renewal <= was.renewal,
+            Op::Reweigh(ask) => was.holds() && ask.change <= was.weighed,
             _ => false,
         };
         let is = self.after().iter().find(|entry| entry.rid == was.rid);
         if is_repeated
             && !self.is_over(was)
-            && is.is_none_or(|is| (is.expires_us, is.first) != (was.expires_us, was.first))
+            && is.is_none_or(|is| {
+                (is.expires_us, is.first, is.weight) != (was.expires_us, was.first, was.weight)
+            })
         {
             let text = format!("{}: {was:?} became {is:?}", was.rid);
             broken.push(("a repeated request changes nothing", text));
+        }
+    }
+    /// Who was told to go is not extended.
+    fn revoked(&self, broken: &mut Vec<(&'static str, String)>) {
+        let revoked = self.before().iter().filter(|was| was.revoked_us > 0);
+        for was in revoked.filter(|was| !self.is_over(was)) {
+            let is = self.after().iter().find(|entry| entry.rid == was.rid);
+            if is.is_some_and(|is| is.expires_us > was.expires_us) {
+                let text = format!("{}: {was:?} became {is:?}", was.rid);
+                broken.push(("a revoked lease is not extended", text));
+            }
         }
     }
 }

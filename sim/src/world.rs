@@ -86,16 +86,6 @@ impl World {
         connected
     }
 
-    /// A client that meets no faults, and that nobody watches.
-    pub(crate) async fn observer(&self) -> Result<Coordinator, Error> {
-        let builder = Coordinator::builder(self.memory.clone(), NAMESPACE);
-        builder
-            .env(self.env.clone())
-            .label("observer")
-            .connect()
-            .await
-    }
-
     /// Nothing goes wrong any more, but what is under way.
     pub(crate) fn calm(&self) {
         self.recorder.other("all is well again");

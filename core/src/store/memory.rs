@@ -15,7 +15,7 @@ use super::{
     ListQuery, Member, Members, Membership, Page, Registers, Safety, Session, Stamped, StoreError,
     StoreHandle,
 };
-use crate::env::Moment;
+use crate::env::{Env, Moment};
 use crate::name::{Bucket, Namespace, ResourceName};
 use crate::protocol::{self, NodeId, Now, Record, Register, RegisterReply, RegisterWrite, Reply};
 
@@ -71,6 +71,24 @@ impl MemoryStore {
         let mut spaces = self.spaces();
         Arc::clone(spaces.entry(namespace.as_str().to_owned()).or_default())
     }
+
+    /// The store's time. It is this process's, which for a store in this process is the store's own.
+    fn now(&self, env: &Env) -> Now {
+        let lease_us = env.now().as_nanos() / 1000;
+        let wall_us = if env.is_simulated() {
+            SIMULATED_START_US + lease_us
+        } else {
+            wall_clock_us()
+        };
+        let now = Now {
+            lease_us,
+            wall_us,
+            epoch: 0,
+        };
+        #[cfg(feature = "test-util")]
+        let now = self.0.faults.step(now);
+        now
+    }
 }
 
 impl fmt::Debug for MemoryStore {
@@ -83,7 +101,6 @@ impl fmt::Debug for MemoryStore {
 impl Connector for MemoryStore {
     async fn open(&self, session: &Session) -> Result<StoreHandle, StoreError> {
         Ok(StoreHandle::of(Arc::new(Connection {
-            #[cfg(feature = "test-util")]
             store: self.clone(),
             space: self.space(&session.namespace),
             origin: session.env.now(),
@@ -97,7 +114,6 @@ impl Connector for MemoryStore {
 }
 
 struct Connection {
-    #[cfg(feature = "test-util")]
     store: MemoryStore,
     space: Arc<Mutex<Space>>,
     origin: Moment,
@@ -117,22 +133,8 @@ impl Connection {
         self.space.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The store's time. It is this process's, which for a store in this process is the store's own.
     fn now(&self) -> Now {
-        let lease_us = self.session.env.now().as_nanos() / 1000;
-        let wall_us = if self.session.env.is_simulated() {
-            SIMULATED_START_US + lease_us
-        } else {
-            wall_clock_us()
-        };
-        let now = Now {
-            lease_us,
-            wall_us,
-            epoch: 0,
-        };
-        #[cfg(feature = "test-util")]
-        let now = self.store.0.faults.step(now);
-        now
+        self.store.now(&self.session.env)
     }
 }
 

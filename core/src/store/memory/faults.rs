@@ -165,6 +165,15 @@ impl MemoryStore {
         self.0.faults.state().watch = Some(Arc::new(watch));
     }
 
+    /// Collects now what it collects from time to time: records whose time is over.
+    pub fn collect(&self, env: &Env) {
+        let now = self.now(env);
+        for space in self.spaces().values() {
+            let mut space = space.lock().unwrap_or_else(PoisonError::into_inner);
+            space.collect(now);
+        }
+    }
+
     /// What stands in a namespace, as it is stored: nothing expires by looking.
     pub fn records(&self, namespace: &str) -> BTreeMap<ResourceName, Record> {
         let Some(space) = self.spaces().get(namespace).cloned() else {
