@@ -9,6 +9,10 @@ pub mod fencing;
 mod lock;
 mod metrics;
 pub mod name;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
 pub mod protocol;
 mod register;
 #[cfg(feature = "test-util")]

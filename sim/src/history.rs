@@ -79,17 +79,30 @@ pub enum What {
     Minted {
         /// What of.
         resource: String,
-        /// The request.
-        rid: String,
+        /// The request's number.
+        seq: u64,
+        /// The client whose request it was.
+        client: String,
         /// The first fence of its block.
         first: u64,
         /// The last one.
         end: u64,
+        /// The highest fence or store time that its client said it had seen.
+        seen: u64,
+        /// The store's wall time.
+        wall: u64,
         /// The greater of the store's wall time and of what its client had seen, plus one: what alone keeps the order
         /// where the store knew nothing.
         base: u64,
         /// Whether the store knew something of the resource before.
         known: bool,
+    },
+    /// A node's client connected.
+    Joined {
+        /// Which.
+        node: Id,
+        /// Under which id.
+        client: String,
     },
     /// The store wrote a register.
     Wrote {
@@ -215,19 +228,22 @@ impl fmt::Display for Event {
             What::GaveUp { hold } => write!(f, "         [hold {hold}] is given up"),
             What::Minted {
                 resource,
-                rid,
+                client,
+                seq,
                 first,
                 end,
                 base,
                 known,
+                ..
             } => {
                 let knew = if *known { "" } else { ", knew nothing of it" };
                 write!(
                     f,
-                    "store    grants {resource} to {}, fences {first}..={end} (base {base}{knew})",
-                    short(rid)
+                    "store    grants {resource} to {}.{seq}, fences {first}..={end} (base {base}{knew})",
+                    short(client)
                 )
             }
+            What::Joined { node, client } => write!(f, "node {node}   is client {}", short(client)),
             What::Wrote { register, fence } => {
                 write!(f, "store    writes {register}, fence {fence}")
             }
@@ -238,10 +254,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// A request's id as people can tell it from others: the first digits of its node, and its number.
-fn short(rid: &str) -> String {
-    match rid.split_once('.') {
-        Some((node, seq)) => format!("{}.{seq}", node.get(..6).unwrap_or(node)),
-        None => rid.to_owned(),
-    }
+/// A client's id as people can tell it from others.
+fn short(client: &str) -> &str {
+    client.get(..6).unwrap_or(client)
 }

@@ -10,6 +10,8 @@ mod many;
 mod node;
 mod panics;
 mod plan;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod recorder;
 mod report;
 mod run;
@@ -21,5 +23,7 @@ mod world;
 pub use checker::{Violation, check};
 pub use history::{Event, Fault, History, How, Id, What};
 pub use many::{Summary, play};
+#[cfg(feature = "planted-bugs")]
+pub use planted::{Caught, hunt};
 pub use report::report;
 pub use run::{Outcome, Tally, run};

@@ -7,16 +7,18 @@ use std::process::ExitCode;
 use leasehold_sim::{play, report, run};
 
 const HELP: &str = "\
-Usage: cargo xtask sim [--seeds N] [--start S] | --seed S
+Usage: cargo xtask sim [--seeds N] [--start S] | --seed S | --planted
 
 Plays N seeds (default 200) from S (default 0), each a fleet on a store and a network that fail, and checks every
-promise over what happened. With --seed: plays that one alone, and prints all that happened.";
+promise over what happened. With --seed: plays that one alone, and prints all that happened. With --planted: breaks
+the protocol on purpose, in each of many ways, and plays up to N seeds until a promise is seen to be broken.";
 
 #[derive(Debug, PartialEq)]
 enum Request {
     Help,
     Many(Range<u64>),
     One(u64),
+    Planted(u64),
 }
 
 fn main() -> ExitCode {
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         }
         Ok(Request::Many(seeds)) => many(seeds),
         Ok(Request::One(seed)) => one(seed),
+        Ok(Request::Planted(seeds)) => planted(seeds),
         Err(wrong) => {
             eprintln!("error: {wrong}\n\n{HELP}");
             ExitCode::from(2)
@@ -36,11 +39,15 @@ fn main() -> ExitCode {
 }
 
 fn parse(args: &[String]) -> Result<Request, String> {
-    let (mut seeds, mut start, mut one) = (200, 0, None);
+    let (mut seeds, mut start, mut one, mut planted) = (200, 0, None, false);
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let target = match arg.as_str() {
             "-h" | "--help" => return Ok(Request::Help),
+            "--planted" => {
+                planted = true;
+                continue;
+            }
             "--seeds" => &mut seeds,
             "--start" => &mut start,
             "--seed" => one.insert(0),
@@ -50,7 +57,9 @@ fn parse(args: &[String]) -> Result<Request, String> {
         *target = value.ok_or_else(|| format!("`{arg}` takes a number"))?;
     }
     Ok(match one {
+        Some(_) if planted => return Err("`--planted` plays many seeds: without `--seed`".into()),
         Some(seed) => Request::One(seed),
+        None if planted => Request::Planted(seeds),
         None => Request::Many(start..start.saturating_add(seeds)),
     })
 }
@@ -80,6 +89,44 @@ fn one(seed: u64) -> ExitCode {
     ExitCode::FAILURE
 }
 
+#[cfg(feature = "planted-bugs")]
+fn planted(seeds: u64) -> ExitCode {
+    use leasehold_core::planted::Bug;
+
+    let rows = leasehold_sim::hunt(Bug::ALL, seeds);
+    let mut survived = 0;
+    for row in &rows {
+        let name = format!("{:?}", row.bug);
+        let caught = match row.by {
+            Some((seed, rule)) => format!("seed {seed:3}, {rule}"),
+            None => {
+                survived += 1;
+                "SURVIVED".into()
+            }
+        };
+        println!(
+            "{name:20}  {caught:50}  {:5.1} s  {}",
+            row.took.as_secs_f64(),
+            row.bug.what()
+        );
+    }
+    println!(
+        "sim: {} planted bugs, {survived} of them survived {seeds} seeds",
+        rows.len()
+    );
+    if survived == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+fn planted(_seeds: u64) -> ExitCode {
+    eprintln!("error: built without the feature `planted-bugs`: use `cargo xtask sim --planted`");
+    ExitCode::from(2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +142,8 @@ mod tests {
         assert_eq!(parsed("--seeds 5 --start 10"), Ok(Request::Many(10..15)));
         assert_eq!(parsed("--seed 7"), Ok(Request::One(7)));
         assert_eq!(parsed("--seed 7 --help"), Ok(Request::Help));
+        assert_eq!(parsed("--planted --seeds 9"), Ok(Request::Planted(9)));
+        assert!(parsed("--planted --seed 9").is_err());
     }
 
     #[test]

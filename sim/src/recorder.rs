@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use leasehold_core::store::Step;
-use leasehold_core::{Env, Error, Moment};
+use leasehold_core::{Env, Error, Moment, NodeId};
+use tokio::sync::Notify;
 
 use crate::guard::Guard;
 use crate::history::{Event, Fault, History, How, Id, What};
@@ -16,7 +17,13 @@ pub(crate) struct Recorder {
     env: Env,
     start: Moment,
     log: Mutex<Log>,
+    endless: Notify,
 }
+
+/// How many events a run may have: one that has more goes round in circles.
+const MOST_EVENTS: usize = 200_000;
+/// How many steps its store may take.
+const MOST_STEPS: u64 = 1_000_000;
 
 #[derive(Default)]
 struct Log {
@@ -25,6 +32,7 @@ struct Log {
     holds: Id,
     guards: BTreeMap<Id, Watched>,
     steps: Steps,
+    stepped: u64,
 }
 
 /// A guard that a task has, to be looked at from outside.
@@ -67,6 +75,7 @@ impl Recorder {
             start: env.now(),
             env,
             log: Mutex::default(),
+            endless: Notify::new(),
         }
     }
 
@@ -76,7 +85,11 @@ impl Recorder {
 
     fn note(&self, what: What) {
         let at = self.env.now().since(self.start);
-        self.log().history.push(Event { at, what });
+        let mut log = self.log();
+        log.history.push(Event { at, what });
+        if log.history.len() > MOST_EVENTS {
+            self.endless.notify_one();
+        }
     }
 
     pub(crate) fn fault(&self, fault: Fault) {
@@ -85,6 +98,11 @@ impl Recorder {
 
     pub(crate) fn other(&self, text: impl Into<String>) {
         self.fault(Fault::Other(text.into()));
+    }
+
+    pub(crate) fn joined(&self, node: Id, client: NodeId) {
+        let client = client.to_string();
+        self.note(What::Joined { node, client });
     }
 
     pub(crate) fn left(&self, what: String) {
@@ -193,7 +211,14 @@ impl Recorder {
 
     /// Takes in what a step of the store did.
     pub(crate) fn stepped(&self, step: &Step<'_>) {
-        let noted = self.log().steps.take(step);
+        let noted = {
+            let mut log = self.log();
+            log.stepped += 1;
+            if log.stepped > MOST_STEPS {
+                self.endless.notify_one();
+            }
+            log.steps.take(step)
+        };
         for what in noted {
             let minted = match &what {
                 What::Minted { resource, .. } => Some(resource.clone()),
@@ -210,6 +235,17 @@ impl Recorder {
     pub(crate) fn forgot(&self, fault: Fault) {
         self.log().steps.forget();
         self.fault(fault);
+    }
+
+    /// Resolves when the run goes round in circles.
+    pub(crate) async fn endless(&self) {
+        self.endless.notified().await;
+        let (rule, text) = ("a run ends", String::new());
+        self.note(What::Broke { rule, text });
+    }
+
+    pub(crate) fn has(&self, is_it: impl Fn(&What) -> bool) -> bool {
+        self.log().history.iter().any(|event| is_it(&event.what))
     }
 
     pub(crate) fn take(&self) -> History {

@@ -52,6 +52,7 @@ fn around(history: &[Event], at: usize, lines: usize) -> Vec<usize> {
     let subject = Subject::of(history, &center.what);
     let concerns = |event: &Event| match &event.what {
         What::Fault(_) | What::Broke { .. } | What::Left { .. } => true,
+        What::Joined { .. } => false,
         what => subject.concerns(&Subject::of(history, what)),
     };
     let mut chosen: Vec<_> = (0..at)
@@ -94,7 +95,9 @@ impl Subject {
                 history,
                 |what| matches!(what, What::Held { hold: h, .. } if h == hold),
             ),
-            What::Broke { .. } | What::Fault(_) | What::Left { .. } => Self::default(),
+            What::Joined { .. } | What::Broke { .. } | What::Fault(_) | What::Left { .. } => {
+                Self::default()
+            }
         }
     }
 

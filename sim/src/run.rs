@@ -109,14 +109,24 @@ const FORGOTTEN: Duration = Duration::from_secs(630);
 async fn play(seed: u64) -> (History, u64) {
     let env = Env::simulated(seed);
     let plan = Plan::of(&env);
-    let world = World::new(env.clone(), plan);
+    let world = World::new(env, plan);
+    tokio::select! {
+        biased;
+        () = world.recorder.endless() => {}
+        () = live(&world) => {}
+    }
+    (world.recorder.take(), world.faulty.befell())
+}
+
+async fn live(world: &Arc<World>) {
+    let env = &world.env;
     let until = env.now() + world.plan.storm;
     for _ in 0..world.plan.nodes {
         let mut node = world.new_node().await;
-        node.work(&world, until);
+        node.work(world, until);
         world.nodes().push(node);
     }
-    storm(Arc::clone(&world), until).await;
+    storm(Arc::clone(world), until).await;
     world.calm();
     // Nodes that were to take others' places are there by now.
     env.sleep(Duration::from_secs(3)).await;
@@ -128,30 +138,28 @@ async fn play(seed: u64) -> (History, u64) {
         // One that hangs, or panicked, has a call that never ended.
         drop(env.timeout(LONG_TTL, task).await);
     }
-    serve(&world).await;
+    serve(world).await;
     if world.plan.leaves {
         world.nodes().clear();
     }
     env.sleep(CLEANED).await;
-    let mut history = world.recorder.take();
-    let lasts = !history.iter().any(|event| {
+    let ends = |what: &What| {
         matches!(
-            event.what,
+            what,
             What::Fault(
                 Fault::DataLost | Fault::LeaseClock(_) | Fault::Killed(_) | Fault::ShutDown(_)
             )
         )
-    });
+    };
+    let lasts = !world.recorder.has(ends);
     if lasts {
         // A place in the queue that its client no longer wants, and that is passed over, may last as long as its wait.
         let in_the_way = |entry: &Entry| entry.phase != Phase::Dormant;
-        left(&world, |record| record.entries.iter().any(in_the_way));
+        left(world, |record| record.entries.iter().any(in_the_way));
     }
     env.sleep(FORGOTTEN).await;
-    world.memory.collect(&env);
-    left(&world, |_| true);
-    history.extend(world.recorder.take());
-    (history, world.faulty.befell())
+    world.memory.collect(env);
+    left(world, |_| true);
 }
 
 /// Every node gets every lock, one after the other.

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use leasehold_core::protocol::{Entry, LIVENESS_US, Now, Op, Phase, Record, Reply, Rid, Weight};
+use leasehold_core::protocol::{
+    CLAIM_WINDOW_US, Entry, LIVENESS_US, Now, Op, Phase, Record, Reply, Rid, Weight,
+};
 use leasehold_core::store::{Done, Step};
 
 use crate::history::What;
@@ -124,9 +126,12 @@ impl Lease<'_> {
         let below = self.before.map_or(self.floor, |_| 0);
         new.map(|entry| What::Minted {
             resource: resource.to_owned(),
-            rid: entry.rid.to_string(),
+            client: entry.rid.node.to_string(),
+            seq: entry.rid.seq,
             first: entry.first,
             end: entry.end,
+            seen: entry.seen,
+            wall: self.now.wall_us,
             base: (self.now.wall_us).max(entry.seen.max(below).saturating_add(1)),
             known: self.before.is_some(),
         })
@@ -140,6 +145,7 @@ impl Lease<'_> {
         self.capacity(&mut broken);
         self.late(&mut broken);
         self.repeated(&mut broken);
+        self.turn(&mut broken);
         self.revoked(&mut broken);
         broken
     }
@@ -258,6 +264,36 @@ impl Lease<'_> {
             broken.push(("a repeated request changes nothing", text));
         }
     }
+    /// What is free goes to who waits, for a claim window, and to nobody who was silent at his last turn.
+    fn turn(&self, broken: &mut Vec<(&'static str, String)>) {
+        let after = self.after();
+        let first = after.iter().find(|entry| entry.is_live_waiter(self.now));
+        if !matches!(self.op, Op::Inspect)
+            && let Some(first) = first
+            && !after.iter().any(Entry::holds)
+        {
+            let text = format!("{} waits, and nobody holds", first.rid);
+            broken.push(("a hand-over takes no other call", text));
+        }
+        for entry in after.iter().filter(|entry| entry.phase == Phase::Granted) {
+            if entry.expires_us > entry.granted_us + CLAIM_WINDOW_US {
+                let text = format!("{} has until {}", entry.rid, entry.expires_us);
+                broken.push(("an unclaimed grant passes on", text));
+            }
+            let was_silent = self.was(entry.rid).is_some_and(|was| {
+                let is_over = was.phase == Phase::Granted && self.is_over(was);
+                is_over || was.phase == Phase::Dormant
+            });
+            if was_silent
+                && entry.granted_us == self.now.lease_us
+                && self.op.rid() != Some(entry.rid)
+            {
+                let text = format!("{} was not heard from", entry.rid);
+                broken.push(("who was silent is passed over", text));
+            }
+        }
+    }
+
     /// Who was told to go is not extended.
     fn revoked(&self, broken: &mut Vec<(&'static str, String)>) {
         let revoked = self.before().iter().filter(|was| was.revoked_us > 0);

@@ -63,7 +63,10 @@ impl World {
         let env = self.env.node_with_drift(drift_ppm);
         loop {
             match self.connect(id, &env).await {
-                Ok(coord) => return Node::new(id, env, coord),
+                Ok(coord) => {
+                    self.recorder.joined(id, coord.node());
+                    return Node::new(id, env, coord);
+                }
                 Err(_) => self.env.sleep(Duration::from_millis(200)).await,
             }
         }

@@ -7,6 +7,7 @@ use super::{
     Op, Phase, RANK_STEP_US, Record, Release, Renew, Reply, Revoke, Revoked, Reweigh, Rid, Was,
     Weight,
 };
+use crate::planted::{Bug, planted};
 
 /// What an operation did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +32,16 @@ pub fn apply(record: Option<Record>, floor: u64, op: &Op, now: Now) -> Outcome {
     }
     let mut state = State {
         record: record.unwrap_or_else(|| Record {
-            last: floor,
+            last: if planted(Bug::FloorNotRead) { 0 } else { floor },
             ..Record::default()
         }),
         now,
         notices: Vec::new(),
     };
-    state.expire();
-    state.hand_over();
+    if !planted(Bug::ExpiredIsRenewed) || !matches!(op, Op::Renew(_)) {
+        state.expire();
+        state.hand_over();
+    }
     let reply = match op {
         Op::Acquire(acquire) => state.acquire(acquire),
         Op::Renew(renew) => state.renew(renew),
@@ -79,6 +82,12 @@ impl State {
                 (entry.granted_us, entry.expires_us) = (0, 0);
                 (entry.revoked_us, entry.grace_us) = (0, 0);
                 entry.reason.clear();
+                if planted(Bug::TicketLost) {
+                    return false;
+                }
+                if planted(Bug::SilentIsGranted) {
+                    entry.phase = Phase::Waiting;
+                }
             }
             match entry.phase {
                 Phase::Held => entry.expires_us > now,
@@ -98,6 +107,9 @@ impl State {
         let mut taken = self.taken();
         let Record { entries, last, .. } = &mut self.record;
         for entry in entries.iter_mut() {
+            if planted(Bug::DeadWaiterBlocks) && !entry.holds() && !entry.is_live_waiter(now) {
+                return;
+            }
             if !entry.is_live_waiter(now) || is_too_heavy(entry.weight, size) {
                 continue;
             }
@@ -110,6 +122,12 @@ impl State {
             (entry.first, entry.end) = (first, end);
             entry.granted_us = now.lease_us;
             entry.expires_us = now.lease_us + CLAIM_WINDOW_US.min(entry.ttl_us);
+            if planted(Bug::NoClaimWindow) {
+                entry.expires_us = now.lease_us + entry.ttl_us;
+            }
+            if planted(Bug::ClaimWindowOver) {
+                entry.expires_us = now.lease_us;
+            }
             self.notices.push(Notice::Granted(Handed {
                 rid: entry.rid,
                 first,
@@ -122,14 +140,16 @@ impl State {
 
     fn acquire(&mut self, ask: &Acquire) -> Reply {
         let now = self.now.lease_us;
-        if now > ask.not_after_us {
+        if now > ask.not_after_us && !planted(Bug::StaleIsTaken) {
             return Reply::Stale;
         }
         if self.record.closed.iter().any(|c| c.rid == ask.rid) {
             return Reply::Closed;
         }
         let capacity = self.capacity().map_or(ask.capacity, |c| c.or(ask.capacity));
-        if let Some(at) = self.position(ask.rid) {
+        if let Some(at) = self.position(ask.rid)
+            && !planted(Bug::RepeatCountsTwice)
+        {
             return self.ask_again(at, ask, capacity.size);
         }
         if is_too_heavy(ask.weight, capacity.size) {
@@ -210,10 +230,10 @@ impl State {
         let Some(entry) = self.holder(ask.rid) else {
             return Reply::NotHeld;
         };
-        if ask.renewal > entry.renewal {
+        if ask.renewal > entry.renewal || planted(Bug::RenewalOutOfOrder) {
             entry.renewal = ask.renewal;
             entry.phase = Phase::Held;
-            if entry.revoked_us == 0 {
+            if entry.revoked_us == 0 || planted(Bug::RevokedIsRenewed) {
                 entry.expires_us = now.saturating_add(entry.ttl_us);
             }
         }
@@ -285,12 +305,14 @@ impl State {
             }
         };
         self.close(ask);
-        self.hand_over();
+        if !planted(Bug::NoHandOver) {
+            self.hand_over();
+        }
         Reply::Released { was }
     }
 
     fn close(&mut self, ask: &Release) {
-        if ask.close_until_us <= self.now.lease_us {
+        if ask.close_until_us <= self.now.lease_us || planted(Bug::NothingClosed) {
             return;
         }
         match (self.record.closed.iter_mut()).find(|c| c.rid == ask.rid) {
@@ -325,7 +347,8 @@ impl State {
     }
 
     fn holder(&mut self, rid: Rid) -> Option<&mut Entry> {
-        (self.record.entries.iter_mut()).find(|e| e.rid == rid && e.holds())
+        (self.record.entries.iter_mut())
+            .find(|e| e.rid == rid && (e.holds() || planted(Bug::LateClaimRevives)))
     }
 
     /// Whether a live waiter stands in the queue.
@@ -396,8 +419,12 @@ impl State {
 /// order survives a store that lost its data or whose clock stepped back.
 fn mint(last: &mut u64, want: u64, seen: u64, now: Now) -> (u64, u64) {
     // Saturating: a damaged number must not stop the store that meets it.
-    let base = now.wall_us.max(seen.saturating_add(1));
-    let first = base.max(last.saturating_add(1));
+    let above = if planted(Bug::SeenItself) { 0 } else { 1 };
+    let base = now.wall_us.max(seen.saturating_add(above));
+    let first = match planted(Bug::NoFenceBump) {
+        true => base,
+        false => base.max(last.saturating_add(1)),
+    };
     let end = first.max(
         first
             .saturating_add(want.saturating_sub(1))

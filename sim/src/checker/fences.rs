@@ -1,9 +1,10 @@
 //! Fences rise in the order of the grants, none is given twice, and a smaller one never writes after a greater one.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::Violation;
-use crate::history::{Event, Fault, What};
+use crate::history::{Event, Fault, Id, What};
 
 #[derive(Default)]
 struct Given {
@@ -19,20 +20,50 @@ struct Given {
     handed_out: BTreeMap<u64, u32>,
 }
 
+/// How long a request may be under way, or its client stand still.
+const UNDER_WAY: Duration = Duration::from_secs(20);
+/// A block of fences never runs further ahead of the store's clock than this, in µs.
+const AHEAD_US: u64 = 1_000;
+
 pub(super) fn check(history: &[Event]) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut given: BTreeMap<&str, Given> = BTreeMap::new();
     let mut written: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut clients: BTreeMap<&str, Id> = BTreeMap::new();
+    // By node: when which fence was the highest that came to it.
+    let mut seen_by: BTreeMap<Id, Vec<(Duration, u64)>> = BTreeMap::new();
     for (at, event) in history.iter().enumerate() {
         match &event.what {
+            What::Joined { node, client } => {
+                clients.insert(client, *node);
+            }
             What::Minted {
                 resource,
+                client,
                 first,
                 end,
+                seen,
+                wall,
                 base,
                 known,
                 ..
             } => {
+                let node = clients.get(client.as_str());
+                let had = node
+                    .and_then(|node| seen_by.get(node))
+                    .into_iter()
+                    .flatten();
+                let long_ago = had.take_while(|(came, _)| event.at > *came + UNDER_WAY);
+                if let Some((_, fence)) = long_ago.last()
+                    && fence > seen
+                {
+                    let text = format!("its client has had fence {fence}, and says {seen}");
+                    violations.push(Violation::new("a client tells what it has seen", at, text));
+                }
+                if *end > (*first).max(wall + AHEAD_US) {
+                    let text = format!("{resource}: fences {first}..={end} at {wall}");
+                    violations.push(Violation::new("blocks keep to the clock", at, text));
+                }
                 let given = given.entry(resource).or_default();
                 // What the store knows keeps the order; where it knows nothing, the base does if it is greater.
                 let knows = !given.forgotten && (*known || !given.stepped);
@@ -58,11 +89,17 @@ pub(super) fn check(history: &[Event]) -> Vec<Violation> {
             }
             What::Held {
                 hold,
+                node,
                 resource,
                 fence,
                 capacity: 1,
                 ..
             } => {
+                let seen = seen_by.entry(*node).or_default();
+                let highest = seen.last().map_or(0, |(_, highest)| *highest);
+                if *fence > highest {
+                    seen.push((event.at, *fence));
+                }
                 let given = given.entry(resource).or_default();
                 let block = given.blocks.range(..=*fence).next_back();
                 if block.is_none_or(|(_, (end, _))| fence > end) {

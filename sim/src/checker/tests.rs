@@ -22,9 +22,12 @@ fn rules(events: &[Event]) -> Vec<&'static str> {
 fn minted(first: u64, base: u64, known: bool) -> What {
     What::Minted {
         resource: "m/1".into(),
-        rid: format!("n.{first}"),
+        client: "c".into(),
+        seq: 1,
         first,
         end: first,
+        seen: 0,
+        wall: base,
         base,
         known,
     }
@@ -178,6 +181,42 @@ fn a_clock_that_stepped_back_excuses_only_what_the_store_forgot() {
     };
     assert_eq!(after(false), [""; 0]);
     assert_eq!(after(true), ["fences rise"]);
+}
+
+#[test]
+fn a_client_that_does_not_tell_what_it_has_seen_is_noticed() {
+    let told = |said: u64| {
+        let joined = What::Joined {
+            node: 1,
+            client: "c".into(),
+        };
+        let whats = [joined].into_iter().chain(grant(1, 10));
+        let whats = whats.chain([What::GaveUp { hold: 1 }, minted(11, 11, true)]);
+        let mut events = history(whats);
+        let What::Minted { seen, .. } = &mut events[4].what else {
+            panic!("the last one is the grant");
+        };
+        *seen = said;
+        events[4].at = ms(60_000);
+        rules(&events)
+    };
+    assert_eq!(told(10), [""; 0]);
+    assert_eq!(told(9), ["a client tells what it has seen"]);
+}
+
+#[test]
+fn a_block_that_runs_ahead_of_the_clock_is_seen() {
+    let mut events = history([minted(10, 10, true)]);
+    let What::Minted { end, .. } = &mut events[0].what else {
+        panic!("it is the grant");
+    };
+    *end = 1010;
+    assert_eq!(rules(&events), [""; 0]);
+    let What::Minted { end, .. } = &mut events[0].what else {
+        panic!("it is the grant");
+    };
+    *end = 1011;
+    assert_eq!(rules(&events), ["blocks keep to the clock"]);
 }
 
 #[test]

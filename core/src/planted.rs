@@ -1,0 +1,97 @@
+//! Bugs that can be planted, to prove that the simulation catches them (feature `planted-bugs`, for leasehold's own
+//! tests). Each is one shortcut of the kind that PROTOCOL rules were made against.
+//!
+//! Without the feature [`planted`] is always false, and the compiler removes what hangs on it.
+
+macro_rules! bugs {
+    ($(#[doc = $what:literal] $name:ident,)*) => {
+        /// A bug.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[cfg_attr(not(feature = "planted-bugs"), allow(unreachable_pub, dead_code))]
+        #[non_exhaustive]
+        pub enum Bug {
+            $(#[doc = $what] $name,)*
+        }
+
+        #[cfg(feature = "planted-bugs")]
+        impl Bug {
+            /// All of them.
+            pub const ALL: &[Bug] = &[$(Bug::$name,)*];
+
+            /// What is broken, for people.
+            pub fn what(self) -> &'static str {
+                match self {
+                    $(Bug::$name => $what.trim_ascii(),)*
+                }
+            }
+        }
+    };
+}
+
+bugs! {
+    /// A grant's fence is the clock alone: the last one given out does not count.
+    NoFenceBump,
+    /// A grant's fence is at least what its client has seen, not more.
+    SeenItself,
+    /// An expired lease is renewed: the renewal comes before time takes effect.
+    ExpiredIsRenewed,
+    /// A renewal revives a grant whose claim window is over.
+    LateClaimRevives,
+    /// A renewal applies whatever its number.
+    RenewalOutOfOrder,
+    /// A revoked lease is renewed.
+    RevokedIsRenewed,
+    /// What was ended is not remembered.
+    NothingClosed,
+    /// A request is taken after its time.
+    StaleIsTaken,
+    /// A repeated acquire gets a second place.
+    RepeatCountsTwice,
+    /// A release leaves the hand-over to the next call.
+    NoHandOver,
+    /// A waiter that is not heard from any more blocks those behind it.
+    DeadWaiterBlocks,
+    /// A waiter that is made holder has its whole TTL before it must be heard from.
+    NoClaimWindow,
+    /// A waiter that is made holder has no time to hear of it.
+    ClaimWindowOver,
+    /// A waiter that did not claim its grant loses its place.
+    TicketLost,
+    /// A waiter that did not claim its grant is made holder again without having been heard from.
+    SilentIsGranted,
+    /// A fresh record starts at nothing, whatever is known below it.
+    FloorNotRead,
+    /// A register takes a write under any fence.
+    AnyFenceWrites,
+}
+
+/// Whether `bug` is planted on this thread.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn planted(_bug: Bug) -> bool {
+    false
+}
+
+#[cfg(feature = "planted-bugs")]
+pub use switch::plant;
+#[cfg(feature = "planted-bugs")]
+pub(crate) use switch::planted;
+
+#[cfg(feature = "planted-bugs")]
+mod switch {
+    use std::cell::Cell;
+
+    use super::Bug;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Plants a bug on this thread, in place of another.
+    pub fn plant(bug: Option<Bug>) {
+        PLANTED.set(bug);
+    }
+
+    pub(crate) fn planted(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+}
