@@ -118,6 +118,13 @@ pub enum What {
         /// How.
         text: String,
     },
+    /// A step of the store, if those are asked for.
+    Stepped {
+        /// The resource.
+        resource: String,
+        /// What was asked, and answered.
+        text: String,
+    },
     /// Something went wrong, or stopped doing so.
     Fault(Fault),
     /// Something was found after all had ended.
@@ -247,6 +254,7 @@ impl fmt::Display for Event {
             What::Wrote { register, fence } => {
                 write!(f, "store    writes {register}, fence {fence}")
             }
+            What::Stepped { resource, text } => write!(f, "store      {resource}: {text}"),
             What::Broke { rule, text } => write!(f, "store    breaks a rule: {rule}: {text}"),
             What::Fault(fault) => write!(f, "-------- {fault}"),
             What::Left { what } => write!(f, "left     {what}"),

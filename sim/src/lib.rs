@@ -26,4 +26,4 @@ pub use many::{Summary, play};
 #[cfg(feature = "planted-bugs")]
 pub use planted::{Caught, hunt};
 pub use report::report;
-pub use run::{Outcome, Tally, run};
+pub use run::{Outcome, Tally, run, run_with};

@@ -4,20 +4,20 @@
 use std::ops::Range;
 use std::process::ExitCode;
 
-use leasehold_sim::{play, report, run};
+use leasehold_sim::{play, report, run_with};
 
 const HELP: &str = "\
-Usage: cargo xtask sim [--seeds N] [--start S] | --seed S | --planted
+Usage: cargo xtask sim [--seeds N] [--start S] | --seed S [--steps] | --planted
 
 Plays N seeds (default 200) from S (default 0), each a fleet on a store and a network that fail, and checks every
-promise over what happened. With --seed: plays that one alone, and prints all that happened. With --planted: breaks
+promise over what happened. With --seed: plays that one alone, and prints all that happened, with --steps also each step of the store. With --planted: breaks
 the protocol on purpose, in each of many ways, and plays up to N seeds until a promise is seen to be broken.";
 
 #[derive(Debug, PartialEq)]
 enum Request {
     Help,
     Many(Range<u64>),
-    One(u64),
+    One(u64, bool),
     Planted(u64),
 }
 
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Request::Many(seeds)) => many(seeds),
-        Ok(Request::One(seed)) => one(seed),
+        Ok(Request::One(seed, steps)) => one(seed, steps),
         Ok(Request::Planted(seeds)) => planted(seeds),
         Err(wrong) => {
             eprintln!("error: {wrong}\n\n{HELP}");
@@ -39,13 +39,18 @@ fn main() -> ExitCode {
 }
 
 fn parse(args: &[String]) -> Result<Request, String> {
-    let (mut seeds, mut start, mut one, mut planted) = (200, 0, None, false);
+    let (mut seeds, mut start, mut one) = (200, 0, None);
+    let (mut planted, mut steps) = (false, false);
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let target = match arg.as_str() {
             "-h" | "--help" => return Ok(Request::Help),
             "--planted" => {
                 planted = true;
+                continue;
+            }
+            "--steps" => {
+                steps = true;
                 continue;
             }
             "--seeds" => &mut seeds,
@@ -58,7 +63,7 @@ fn parse(args: &[String]) -> Result<Request, String> {
     }
     Ok(match one {
         Some(_) if planted => return Err("`--planted` plays many seeds: without `--seed`".into()),
-        Some(seed) => Request::One(seed),
+        Some(seed) => Request::One(seed, steps),
         None if planted => Request::Planted(seeds),
         None => Request::Many(start..start.saturating_add(seeds)),
     })
@@ -76,8 +81,8 @@ fn many(seeds: Range<u64>) -> ExitCode {
     }
 }
 
-fn one(seed: u64) -> ExitCode {
-    let outcome = run(seed);
+fn one(seed: u64, shows_steps: bool) -> ExitCode {
+    let outcome = run_with(seed, shows_steps);
     for event in &outcome.history {
         println!("{event}");
     }
@@ -140,7 +145,8 @@ mod tests {
     fn seeds_are_counted_from_a_start_or_one_is_named() {
         assert_eq!(parsed(""), Ok(Request::Many(0..200)));
         assert_eq!(parsed("--seeds 5 --start 10"), Ok(Request::Many(10..15)));
-        assert_eq!(parsed("--seed 7"), Ok(Request::One(7)));
+        assert_eq!(parsed("--seed 7"), Ok(Request::One(7, false)));
+        assert_eq!(parsed("--seed 7 --steps"), Ok(Request::One(7, true)));
         assert_eq!(parsed("--seed 7 --help"), Ok(Request::Help));
         assert_eq!(parsed("--planted --seeds 9"), Ok(Request::Planted(9)));
         assert!(parsed("--planted --seed 9").is_err());

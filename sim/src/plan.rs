@@ -70,6 +70,16 @@ impl Plan {
         if calm {
             perils.clear();
         }
+        // The margin allows for a hundredth. A push is dated by bounds of up to 30 s ago, which allows for less.
+        let drift_ppm = match env.random(3) {
+            0 => 0,
+            1 => 45,
+            _ => {
+                weather.lost_pushes = 1000;
+                perils.retain(|peril| *peril != Peril::Weather);
+                8000
+            }
+        };
         Self {
             nodes: 3 + u32::try_from(env.random(3)).unwrap_or(0),
             tasks: 1 + u32::try_from(env.random(8)).unwrap_or(0),
@@ -77,7 +87,7 @@ impl Plan {
             storm: Duration::from_secs(20 + env.random(40)),
             weather,
             perils,
-            drift_ppm: if env.random(2) == 0 { 8000 } else { 0 },
+            drift_ppm,
             rest: Duration::from_millis(
                 [3, 100, 1000][usize::try_from(env.random(3)).unwrap_or(0)],
             ),

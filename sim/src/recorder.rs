@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use leasehold_core::store::Step;
+use leasehold_core::store::{Done, Step};
 use leasehold_core::{Env, Error, Moment, NodeId};
 use tokio::sync::Notify;
 
@@ -18,6 +18,7 @@ pub(crate) struct Recorder {
     start: Moment,
     log: Mutex<Log>,
     endless: Notify,
+    shows_steps: bool,
 }
 
 /// How many events a run may have: one that has more goes round in circles.
@@ -70,12 +71,13 @@ pub(crate) struct Call<'a> {
 }
 
 impl Recorder {
-    pub(crate) fn new(env: Env) -> Self {
+    pub(crate) fn new(env: Env, shows_steps: bool) -> Self {
         Self {
             start: env.now(),
             env,
             log: Mutex::default(),
             endless: Notify::new(),
+            shows_steps,
         }
     }
 
@@ -219,6 +221,9 @@ impl Recorder {
             }
             log.steps.take(step)
         };
+        if self.shows_steps {
+            self.note(shown(step));
+        }
         for what in noted {
             let minted = match &what {
                 What::Minted { resource, .. } => Some(resource.clone()),
@@ -281,4 +286,22 @@ impl Drop for Calling<'_> {
             self.recorder.note(What::Ended { call, how });
         }
     }
+}
+
+/// A step, for people.
+fn shown(step: &Step<'_>) -> What {
+    let text = match &step.done {
+        Done::Lease {
+            op, after, reply, ..
+        } => {
+            let entries = after.iter().flat_map(|record| &record.entries);
+            let entries: Vec<_> = entries
+                .map(|entry| format!("{:?} {}", entry.phase, entry.rid))
+                .collect();
+            format!("{op:?} -> {reply:?}; now {}", entries.join(", "))
+        }
+        Done::Write { write, reply } => format!("{write:?} -> {reply:?}"),
+    };
+    let resource = step.name.to_string();
+    What::Stepped { resource, text }
 }

@@ -82,6 +82,7 @@ impl Subject {
             What::Called { resource, .. }
             | What::Held { resource, .. }
             | What::Minted { resource, .. }
+            | What::Stepped { resource, .. }
             | What::Wrote {
                 register: resource, ..
             } => Self {

@@ -79,12 +79,20 @@ impl Tally {
 /// # Panics
 /// Inside a tokio runtime.
 pub fn run(seed: u64) -> Outcome {
+    run_with(seed, false)
+}
+
+/// As [`run`], with each step of the store in the history if `shows_steps`.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_with(seed: u64, shows_steps: bool) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without I/O can be built");
-    let play = || runtime.block_on(play(seed));
+    let play = || runtime.block_on(play(seed, shows_steps));
     let (played, panics) = gathered(|| catch_unwind(AssertUnwindSafe(play)));
     let (mut history, befell) = played.unwrap_or_default();
     let at = history.last().map_or(Duration::ZERO, |last| last.at);
@@ -103,13 +111,13 @@ pub fn run(seed: u64) -> Outcome {
 /// How long what a live client left may take to go, once all is well.
 const CLEANED: Duration = Duration::from_secs(10);
 /// Until nothing of a dead client can be left: its leases, and what is remembered of its requests. A campaign waits in
-/// rounds of ten minutes.
-const FORGOTTEN: Duration = Duration::from_secs(630);
+/// rounds of ten minutes, and who leads a line may stand there for another one.
+const FORGOTTEN: Duration = Duration::from_secs(1300);
 
-async fn play(seed: u64) -> (History, u64) {
+async fn play(seed: u64, shows_steps: bool) -> (History, u64) {
     let env = Env::simulated(seed);
     let plan = Plan::of(&env);
-    let world = World::new(env, plan);
+    let world = World::new(env, plan, shows_steps);
     tokio::select! {
         biased;
         () = world.recorder.endless() => {}

@@ -172,6 +172,7 @@ fn shut_down(world: &Arc<World>, until: Moment) {
         node.coord.clone()
     };
     world.recorder.fault(Fault::ShutDown(id));
+    let grace = up_to(&world.env, Duration::from_millis(500));
     let later = Arc::clone(world);
     let shutting = env.spawn(async move {
         let calling = later.recorder.call(Call {
@@ -179,10 +180,10 @@ fn shut_down(world: &Arc<World>, until: Moment) {
             resource: "",
             hold: None,
             what: "shutdown".into(),
-            within: REQUEST_TIMEOUT * 2,
+            within: grace + REQUEST_TIMEOUT * 2,
             must: false,
         });
-        coord.shutdown().await;
+        coord.shutdown(grace).await;
         calling.end(&Ok(()));
     });
     let later = Arc::clone(world);

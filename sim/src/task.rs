@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::{Coordinator, Env, Error, Moment, Mutexes, Put};
+use leasehold_core::{Coordinator, Env, Error, Fairness, Moment, Mutexes, Put};
 
 use crate::guard::Guard;
 use crate::history::{How, Id};
@@ -77,7 +77,8 @@ impl Task {
         while self.world.env.now() < self.until {
             let done = match self.draw(20) {
                 0..=14 => self.mutex().await,
-                15..=17 => self.election().await,
+                15..=16 => self.election().await,
+                17 => self.revoke().await,
                 _ => self.register().await,
             };
             if let Err(Error::ShutDown) = done {
@@ -89,12 +90,17 @@ impl Task {
 
     /// A class of mutexes with its settings; some leases are long, so that what is left of one is seen.
     fn mutexes(&self, id: u64) -> Result<(Mutexes, Option<Duration>), Error> {
-        let long = id == self.world.plan.resources;
-        let ttls = [millis(500), millis(1500), millis(3000)];
-        let ttl = if long {
-            Some(LONG_TTL)
-        } else {
-            one_of(&self.world.env, &ttls)
+        // Those who ask for the same TTL stand in one local line.
+        let ttl = match id {
+            _ if self.draw(16) == 0 => millis(700),
+            _ if id == self.world.plan.resources => LONG_TTL,
+            0 => millis(500),
+            1 => millis(1500),
+            _ => millis(3000),
+        };
+        let fairness = match self.draw(6) {
+            0 => Fairness::Strict,
+            _ => Fairness::Visits,
         };
         let max_hold = if self.draw(4) == 0 {
             millis(1200)
@@ -102,7 +108,7 @@ impl Task {
             Duration::from_secs(3600)
         };
         let mutexes = self.coord.mutexes("m")?;
-        let mutexes = mutexes.ttl(ttl.unwrap_or(LONG_TTL)).max_hold(max_hold);
+        let mutexes = mutexes.ttl(ttl).max_hold(max_hold).fairness(fairness);
         Ok((mutexes, Some(max_hold)))
     }
 
@@ -198,6 +204,25 @@ impl Task {
             leads
         };
         self.hold(Guard::Leader(leads?), None).await
+    }
+
+    async fn revoke(&self) -> Result<(), Error> {
+        if self.draw(4) > 0 {
+            return Ok(());
+        }
+        let id = self.draw(self.world.plan.resources + 1);
+        let name = self.coord.mutexes("m")?.name(id)?;
+        self.recorder()
+            .other(format!("node {} revokes {name}", self.node));
+        // Looks who holds, and tells them.
+        let within = REQUEST_TIMEOUT * 2;
+        let calling = self
+            .recorder()
+            .call(self.call(name.as_str(), "revoke", within));
+        let grace = self.up_to(millis(500));
+        let revoked = self.coord.revoke(&name, "as it pleases", grace).await;
+        calling.end(&revoked);
+        revoked.map(drop)
     }
 
     async fn register(&self) -> Result<(), Error> {

@@ -27,10 +27,10 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(env: Env, plan: Plan) -> Arc<Self> {
+    pub(crate) fn new(env: Env, plan: Plan, shows_steps: bool) -> Arc<Self> {
         let memory = MemoryStore::new();
         let faulty = FaultyStore::new(Arc::new(memory.clone()), env.clone(), Faults::none());
-        let recorder = Arc::new(Recorder::new(env.clone()));
+        let recorder = Arc::new(Recorder::new(env.clone(), shows_steps));
         let watch = Arc::clone(&recorder);
         memory.watch(move |step| watch.stepped(step));
         Arc::new(Self {
