@@ -26,6 +26,8 @@ pub(crate) struct Attempt {
     not_after_us: u64,
     sent: u32,
     answered: u32,
+    /// Its end was sent: whatever came of that, nobody may go on with it.
+    ending: bool,
 }
 
 impl Attempt {
@@ -41,6 +43,7 @@ impl Attempt {
             not_after_us: core.not_after_us(patience),
             sent: 0,
             answered: 0,
+            ending: false,
         }
     }
 
@@ -111,7 +114,12 @@ impl Attempt {
         }
     }
 
-    pub(crate) fn release_call(&self, core: &Core, ask: &Ask, patience: Duration) -> LeaseCall {
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending
+    }
+
+    pub(crate) fn release_call(&mut self, core: &Core, ask: &Ask, patience: Duration) -> LeaseCall {
+        self.ending = true;
         LeaseCall {
             name: ask.name.clone(),
             op: Op::Release(Release {

@@ -234,7 +234,7 @@ impl Lead {
             if next >= deadline {
                 return Err(Error::from_store(&ask.name, error));
             }
-            let Some(attempt) = &self.work().attempt else {
+            let Some(attempt) = &mut self.work().attempt else {
                 return Ok(());
             };
             let within = core.request_timeout;
@@ -263,7 +263,7 @@ impl Lead {
             return out_of_time(&core, inner, ask).await;
         }
         let mut calls = Vec::with_capacity(2);
-        if let Some(attempt) = &self.work().attempt {
+        if let Some(attempt) = &mut self.work().attempt {
             calls.push(attempt.release_call(&core, ask, FAREWELL));
         }
         calls.push(look(ask));
@@ -283,9 +283,12 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        let Some(work) = self.work.take() else {
+        let Some(mut work) = self.work.take() else {
             return;
         };
+        if let Some(ended) = work.attempt.take_if(|attempt| attempt.is_ending()) {
+            self.core.clean_up(ended.cleanup(&self.core));
+        }
         let left = match &self.line {
             Some(line) => self.core.lines.give_lead_up(&self.core, line, work),
             None => Some(work),
