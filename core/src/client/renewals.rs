@@ -104,8 +104,8 @@ impl Renewals {
         }
     }
 
-    /// What is due, and when the next one is.
-    pub(super) fn take_due(&self, now: Moment) -> (Vec<Arc<Tenure>>, Moment) {
+    /// What is due.
+    pub(super) fn take_due(&self, now: Moment) -> Vec<Arc<Tenure>> {
         let mut book = self.book();
         let mut due = Vec::new();
         while let Some(entry) = book.due.first_entry() {
@@ -116,12 +116,16 @@ impl Renewals {
             book.put(Moment::NEVER, Arc::clone(&tenure));
             due.push(tenure);
         }
-        let next = book
-            .due
-            .first_key_value()
-            .map_or(Moment::NEVER, |((at, _), _)| *at);
+        due
+    }
+
+    /// When the next one is due. The renewer wakes then: who puts in a sooner one from now on wakes it.
+    pub(super) fn next(&self) -> Moment {
+        let mut book = self.book();
+        let first = book.due.first_key_value();
+        let next = first.map_or(Moment::NEVER, |((at, _), _)| *at);
         book.wake = next;
-        (due, next)
+        next
     }
 
     /// Resolves when something is due sooner than was said.

@@ -22,12 +22,14 @@ use crate::store::{LeaseCall, StoreHandle};
 pub(super) async fn run(core: Arc<Core>, store: StoreHandle) {
     let mut flights: JoinSet<()> = JoinSet::new();
     loop {
-        let (due, next) = core.renewals.take_due(core.env.now());
+        let due = core.renewals.take_due(core.env.now());
         for batch in batches(&core, due) {
             let renewal = renew(Arc::clone(&core), store.clone(), batch);
             let span = tracing::debug_span!("renew");
             flights.spawn(renewal.instrument(span));
         }
+        // After the batches: one that is not to be renewed may have been put back.
+        let next = core.renewals.next();
         tokio::select! {
             biased;
             () = core.stop.cancelled() => break,
