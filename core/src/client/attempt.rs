@@ -7,6 +7,7 @@ use super::clock::micros;
 use super::inbox::Mailbox;
 use super::tenure::Term;
 use super::{Cleanup, Core, Inner};
+use crate::env::Moment;
 use crate::name::ResourceName;
 use crate::protocol::{Acquire, CLOSED_SLACK_US, Capacity, Op, Release, Reply, Rid, Weight};
 use crate::store::{LeaseCall, StoreError};
@@ -22,7 +23,8 @@ pub(crate) struct Attempt {
     pub(crate) mailbox: Mailbox,
     name: ResourceName,
     ttl: Duration,
-    patience: Duration,
+    /// About when the store forgets it, if it waits there.
+    until: Moment,
     not_after_us: u64,
     sent: u32,
     answered: u32,
@@ -39,7 +41,7 @@ impl Attempt {
             mailbox: core.inbox.register(rid),
             name: ask.name.clone(),
             ttl: ask.ttl,
-            patience,
+            until: core.env.now() + patience,
             not_after_us: core.not_after_us(patience),
             sent: 0,
             answered: 0,
@@ -114,6 +116,10 @@ impl Attempt {
         }
     }
 
+    pub(crate) fn until(&self) -> Moment {
+        self.until
+    }
+
     pub(crate) fn is_ending(&self) -> bool {
         self.ending
     }
@@ -131,13 +137,13 @@ impl Attempt {
         }
     }
 
-    pub(crate) fn cleanup(&self, core: &Core) -> Cleanup {
+    pub(crate) fn cleanup(&self) -> Cleanup {
         Cleanup {
             name: self.name.clone(),
             rid: self.rid,
             used: 0,
             close_until_us: self.close_until_us(),
-            give_up: core.env.now() + self.patience + self.ttl,
+            give_up: self.until + self.ttl,
             line: None,
         }
     }

@@ -36,12 +36,17 @@ pub(crate) struct Cleanup {
 impl Cleanup {
     /// Of a tenure.
     pub(crate) fn of(core: &Core, tenure: &Tenure) -> Self {
+        let ends = core.env.now() + core.request_timeout;
+        let ends = match tenure.is_claimed() {
+            true => ends,
+            false => ends.max(tenure.asked_until),
+        };
         Self {
             name: tenure.name.clone(),
             rid: tenure.rid,
             used: tenure.used(),
             close_until_us: tenure.close_until_us,
-            give_up: core.env.now() + tenure.ttl + core.request_timeout,
+            give_up: ends + tenure.ttl,
             line: tenure.line.clone(),
         }
     }

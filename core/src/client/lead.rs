@@ -199,6 +199,7 @@ impl Lead {
             end,
             ttl: ask.ttl,
             close_until_us: attempt.close_until_us(),
+            asked_until: attempt.until(),
             incarnation: core.incarnation(),
             line: self.line.take(),
         };
@@ -287,7 +288,7 @@ impl Drop for Lead {
             return;
         };
         if let Some(ended) = work.attempt.take_if(|attempt| attempt.is_ending()) {
-            self.core.clean_up(ended.cleanup(&self.core));
+            self.core.clean_up(ended.cleanup());
         }
         let left = match &self.line {
             Some(line) => self.core.lines.give_lead_up(&self.core, line, work),
@@ -297,7 +298,7 @@ impl Drop for Lead {
             return;
         };
         if let Some(attempt) = attempt.filter(Attempt::was_sent) {
-            self.core.clean_up(attempt.cleanup(&self.core));
+            self.core.clean_up(attempt.cleanup());
         }
         if let Some(tenure) = ending {
             self.core.clean_up(Cleanup::of(&self.core, &tenure));

@@ -89,6 +89,8 @@ pub(crate) struct Grant {
     pub(crate) ttl: Duration,
     /// Until when the acquire is to be remembered as ended; 0 if no copy of it can be under way.
     pub(crate) close_until_us: u64,
+    /// Until when the store keeps its place in the queue: it has one again if the grant is not claimed.
+    pub(crate) asked_until: Moment,
     pub(crate) incarnation: String,
     /// Who takes turns under it; `None` for a try beside the line.
     pub(crate) line: Option<Line>,
