@@ -12,9 +12,12 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
 const SECRET: &str = "jane.doe@example.com";
 
-/// Counters by name and labels, as in `leasehold_lost_total{cause=expired,class=m}`.
-fn counters(snapshotter: &Snapshotter) -> (BTreeMap<String, u64>, Vec<String>) {
-    let (mut counters, mut all) = (BTreeMap::new(), Vec::new());
+type Counters = BTreeMap<String, u64>;
+type Gauges = BTreeMap<String, f64>;
+
+/// Counters and gauges by name and labels, as in `leasehold_lost_total{cause=expired,class=m}`; and all names.
+fn recorded(snapshotter: &Snapshotter) -> (Counters, Gauges, Vec<String>) {
+    let (mut counters, mut gauges, mut all) = (Counters::new(), Gauges::new(), Vec::new());
     for (key, _, _, value) in snapshotter.snapshot().into_vec() {
         let (name, labels) = key.key().clone().into_parts();
         let mut labels: Vec<_> = labels
@@ -26,11 +29,11 @@ fn counters(snapshotter: &Snapshotter) -> (BTreeMap<String, u64>, Vec<String>) {
         match value {
             DebugValue::Counter(count) => drop(counters.insert(id.clone(), count)),
             DebugValue::Histogram(values) => assert!(values.iter().all(|v| v.0 >= 0.0)),
-            DebugValue::Gauge(_) => {}
+            DebugValue::Gauge(value) => drop(gauges.insert(id.clone(), value.into_inner())),
         }
         all.push(id);
     }
-    (counters, all)
+    (counters, gauges, all)
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,17 +79,27 @@ async fn acquisitions_losses_and_renewals_are_recorded_by_class_and_never_by_nam
         users(&b).lock(SECRET).await.unwrap(),
     );
     let leader = mine.campaign().await.unwrap();
+    // Turns within a client.
+    let shared = users(&b).allow_same_task();
+    let first = shared.lock("local").await.unwrap();
+    let second = {
+        let shared = shared.clone();
+        env.spawn(async move { shared.lock("local").await.unwrap() })
+    };
+    env.sleep(Duration::from_millis(1)).await;
+    drop(first);
+    drop(second.await.unwrap());
     b.shutdown(Duration::ZERO).await;
     drop((kept, leader));
 
-    let (counters, all) = counters(&snapshotter);
+    let (counters, gauges, all) = recorded(&snapshotter);
     let count = |id: &str| counters.get(id).copied().unwrap_or(0);
     let acquired = |outcome| {
         count(&format!(
             "leasehold_acquisitions_total{{class=user,outcome={outcome}}}"
         ))
     };
-    assert_eq!(acquired("acquired"), 3, "{counters:#?}");
+    assert_eq!(acquired("acquired"), 5, "{counters:#?}");
     assert_eq!(acquired("busy"), 2);
     assert_eq!(acquired("unavailable"), 1);
     assert_eq!(acquired("refused"), 1);
@@ -101,7 +114,17 @@ async fn acquisitions_losses_and_renewals_are_recorded_by_class_and_never_by_nam
     assert_eq!(lost("~election", "shut_down"), 1);
     assert!(count("leasehold_renewals_total{outcome=renewed}") >= 8);
     assert!(count("leasehold_renewals_total{outcome=unknown}") >= 1);
+    assert_eq!(count("leasehold_local_turns_total{class=user}"), 1);
+    // Everything has ended, and everyone has been counted out.
     for id in [
+        "leasehold_held{class=user}",
+        "leasehold_held{class=~election}",
+        "leasehold_local_waiters{class=user}",
+    ] {
+        assert_eq!(gauges.get(id), Some(&0.0), "{id} of {gauges:#?}");
+    }
+    for id in [
+        "leasehold_hold_seconds{class=user}",
         "leasehold_acquire_seconds{class=user,outcome=acquired}",
         "leasehold_store_request_seconds{outcome=ok}",
         "leasehold_store_request_seconds{outcome=error}",

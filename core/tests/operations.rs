@@ -155,10 +155,7 @@ async fn a_resource_shows_who_holds_it_and_who_waits() {
         (&*holder.label, holder.fence),
         ("a nightly", Some(guard.fence()))
     );
-    assert_eq!(
-        (holder.held_for, holder.remaining),
-        (ms(150), ms(2850))
-    );
+    assert_eq!((holder.held_for, holder.remaining), (ms(150), ms(2850)));
     let waiter = &seen.waiters[0];
     assert_eq!(
         (&*waiter.label, waiter.place, waiter.is_live),

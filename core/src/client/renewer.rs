@@ -24,8 +24,8 @@ pub(super) async fn run(core: Arc<Core>, store: StoreHandle) {
     loop {
         let due = core.renewals.take_due(core.env.now());
         for batch in batches(&core, due) {
+            let span = tracing::debug_span!("renew", leases = batch.len());
             let renewal = renew(Arc::clone(&core), store.clone(), batch);
-            let span = tracing::debug_span!("renew");
             flights.spawn(renewal.instrument(span));
         }
         // After the batches: one that is not to be renewed may have been put back.
