@@ -98,18 +98,18 @@ pub(crate) fn put_words(cmd: &mut Cmd, keys: &Keys, calls: &[LeaseCall]) {
     cmd.arg(prefix.unwrap_or_default());
     for call in calls {
         match &call.op {
-            Op::Acquire(ask) => cmd
-                .arg(OP_ACQUIRE)
-                .arg(ask.rid.to_string())
-                .arg(number(ask.not_after_us))
-                .arg(u32::from(ask.weight))
-                .arg(ask.capacity.size)
-                .arg(number(ask.capacity.revision))
-                .arg(number(ask.ttl_us))
-                .arg(u8::from(ask.wait))
-                .arg(number(ask.want))
-                .arg(number(ask.seen))
-                .arg(&ask.label),
+            Op::Acquire(ask) => {
+                let (weight, capacity) = (u32::from(ask.weight), ask.capacity);
+                let (size, revision) = (capacity.size, number(capacity.revision));
+                cmd.arg(OP_ACQUIRE)
+                    .arg(ask.rid.to_string())
+                    .arg(number(ask.not_after_us))
+                    .arg(number(ask.ttl_us))
+                    .arg(number(ask.want))
+                    .arg(number(ask.seen))
+                    .arg(u8::from(ask.wait))
+                    .arg(format!("{weight} {size} {revision} {}", ask.label))
+            }
             Op::Renew(ask) => cmd
                 .arg(OP_RENEW)
                 .arg(ask.rid.to_string())

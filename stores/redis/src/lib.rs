@@ -21,6 +21,7 @@ mod list;
 mod login;
 mod members;
 mod permission;
+mod record;
 mod registers;
 mod script;
 mod server;

@@ -1,12 +1,12 @@
 //! Listing leases: a scan of the keys, then their records.
 
-use leasehold_core::protocol;
 use leasehold_core::store::{ListQuery, Page, Stamped, StoreError};
 use redis::Value;
 
 use crate::connection::Connection;
 use crate::error::malformed;
 use crate::leases::on_server_clock;
+use crate::record;
 use crate::registers::server_time;
 
 const LIST: &str = "list";
@@ -42,7 +42,7 @@ impl Connection {
         let mut resources = Vec::with_capacity(names.len());
         for (name, answer) in names.into_iter().zip(answers) {
             match answer {
-                Value::BulkString(bytes) => resources.push((name, protocol::decode(&bytes)?)),
+                Value::BulkString(bytes) => resources.push((name, record::decode(&bytes)?)),
                 // It went since.
                 Value::Nil => {}
                 _ => return Err(malformed(LIST)),

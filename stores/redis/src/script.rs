@@ -19,6 +19,8 @@ pub(crate) const OP_INSPECT: &str = "i";
 pub(crate) const OP_REWEIGH: &str = "w";
 pub(crate) const OP_REVOKE: &str = "k";
 
+/// The first byte of a record that is one line of text: one holder, and nothing else to know.
+pub(crate) const PACKED: u8 = b'u';
 /// The first word of a push: the version of its layout.
 pub(crate) const PUSH_FORMAT: &str = "2";
 pub(crate) const NOTICE_GRANTED: &str = "g";
@@ -108,6 +110,7 @@ fn constant(name: &str) -> Option<String> {
         "NODE_CHARS" => 32,
         "FORMAT" => return Some(char::from(protocol::FORMAT).into()),
         "FORMAT_BEFORE" => return Some(char::from(protocol::FORMAT_BEFORE).into()),
+        "PACKED" => return Some(char::from(PACKED).into()),
         "PUSH_FORMAT" => return Some(PUSH_FORMAT.into()),
         "NOTICE_GRANTED" => return Some(NOTICE_GRANTED.into()),
         "NOTICE_CONTENDED" => return Some(NOTICE_CONTENDED.into()),

@@ -4,6 +4,41 @@
 -- bucket's channels, then each call's words. Answers the time, then one array a call. It writes nothing before every
 -- call has its answer.
 
+-- A resource that one client takes whole while it is free, and gives back before anybody else asks, needs none of what
+-- follows: its record is one line of text, put together from the words of the call and read with one match. Everything
+-- else reads the line as the record that it stands for. Few words and few conversions: they are what a script costs.
+if #KEYS == 2 and epoch == 0 then
+  local op, rid, not_after_us = ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
+  if op == '$OP_ACQUIRE' and lease_us <= not_after_us and string.sub(ARGV[at + 9], 1, 2) == '0 ' then
+    local stored = redis.call('MGET', KEYS[2], KEYS[1])
+    if not stored[1] then
+      local ttl_us, seen = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 7])
+      local first = math.max(wall_us, seen + 1, stored[2] and stored[2] + 1 or 0)
+      local span = math.max(math.min(math.max(ARGV[at + 6] - 1, 0), wall_us + $BLOCK_AHEAD_US - first), 0)
+      local ahead = first - lease_us
+      if ahead < 1e13 and ahead > -1e13 then
+        local keep_us = math.max(ttl_us, not_after_us - lease_us, first + span - wall_us)
+        redis.call('SET', KEYS[2], '$PACKED' .. rid .. string.format(' %.0f ', first) .. span .. ' ' .. ahead .. ' '
+          .. ARGV[at + 4] .. ' ' .. ARGV[at + 5] .. ' ' .. ARGV[at + 6] .. ' ' .. ARGV[at + 7] .. ' ' .. ARGV[at + 9],
+          'PX', math.ceil(keep_us / 1000) + $SLACK_MS)
+        return { lease_us, { $REPLY_GRANTED, first, first + span, ttl_us, 1, 0 } }
+      end
+    end
+  elseif op == '$OP_RELEASE' and lease_us <= not_after_us and tonumber(ARGV[at + 6]) <= lease_us then
+    local bytes, mine = redis.call('GET', KEYS[2]), '$PACKED' .. rid .. ' '
+    if bytes and string.sub(bytes, 1, #mine) == mine then
+      local first, span, ahead, ttl_us = string.match(bytes, '^(%d+) (%d+) (%-?%d+) %d+ (%d+)', #mine + 1)
+      first = tonumber(first)
+      local used, last = tonumber(ARGV[at + 5]), first + span
+      if first <= used and used <= last then last = used end
+      if last < wall_us and first - ahead + ttl_us > lease_us then
+        redis.call('DEL', KEYS[2])
+        return { lease_us, { $REPLY_RELEASED, $WAS_HELD } }
+      end
+    end
+  end
+end
+
 local function word()
   at = at + 1
   return ARGV[at]
@@ -166,9 +201,15 @@ local function busy(entries)
   return { $REPLY_BUSY, entries[1] and entries[1][$LABEL] or '', 0, 0 }
 end
 
+-- Weight, capacity, its revision, and the label: one word, which a packed record keeps as it came.
+local function described(text)
+  local weight, size, revision, label = string.match(text, '^(%d+) (%d+) (%d+) (.*)')
+  return tonumber(weight), tonumber(size), tonumber(revision), label
+end
+
 local function acquire(record)
-  local rid, not_after_us, weight, size, revision = word(), number(), number(), number(), number()
-  local ttl_us, wait, want, seen, label = number(), word() == '1', number(), number(), word()
+  local rid, not_after_us, ttl_us, want, seen = word(), number(), number(), number(), number()
+  local wait, weight, size, revision, label = word() == '1', described(word())
   if lease_us > not_after_us then return { $REPLY_STALE } end
   for _, ended in ipairs(record[$CLOSED]) do
     if ended[$RID] == rid then return { $REPLY_CLOSED } end
@@ -307,9 +348,25 @@ local function keep_for_ms(record)
   return digits(math.ceil(keep_us / 1000) + $SLACK_MS)
 end
 
+-- The record that a line of text stands for.
+local function unpacked(bytes)
+  local rid, first, span, ahead, not_after_us, ttl_us, want, seen, text = string.match(
+    bytes, '^$PACKED(%S+) (%d+) (%d+) (%-?%d+) (%d+) (%d+) (%d+) (%d+) (.*)')
+  first, ttl_us = tonumber(first), tonumber(ttl_us)
+  local granted_us, last = first - ahead, first + span
+  local weight, size, revision, label = described(text)
+  local entry = {
+    rid, $HELD, weight, ttl_us, tonumber(want), tonumber(seen), tonumber(not_after_us), granted_us, granted_us,
+    first, last, granted_us, granted_us + ttl_us, 0, label, size, revision, 0, 0, 0, ''
+  }
+  return { last, 0, { entry }, {} }
+end
+
 local function decode(bytes)
+  local format = string.sub(bytes, 1, 1)
+  if format == '$PACKED' then return unpacked(bytes) end
   local record = cmsgpack.unpack(string.sub(bytes, 2))
-  if string.sub(bytes, 1, 1) == '$FORMAT_BEFORE' then
+  if format == '$FORMAT_BEFORE' then
     for _, entry in ipairs(record[$ENTRIES]) do
       if entry[$WEIGHT] == 1 then entry[$WEIGHT] = ALL end
       entry[$CAPACITY], entry[$REVISION], entry[$WEIGHED] = 1, 0, 0
@@ -325,14 +382,14 @@ local function floor_of_bucket()
   return floor
 end
 
-local records, stored = {}, {}
+local records, stored, changed = {}, {}, {}
 for i = 2, #KEYS do
   local key = KEYS[i]
   if records[key] == nil then
     local bytes = redis.call('GET', key)
     if bytes then
       local format = string.sub(bytes, 1, 1)
-      if format ~= '$FORMAT' and format ~= '$FORMAT_BEFORE' then
+      if format ~= '$FORMAT' and format ~= '$PACKED' and format ~= '$FORMAT_BEFORE' then
         return redis.error_reply('$TOO_NEW ' .. (string.byte(format) or 0))
       end
       records[key], stored[key] = decode(bytes), bytes
@@ -364,22 +421,22 @@ for i = 2, #KEYS do
       reply = release(record)
     end
     local spent = #record[$ENTRIES] == 0 and #record[$CLOSED] == 0 and record[$LAST] < wall_us
-    records[key] = not spent and record
+    records[key], changed[key] = not spent and record, true
   end
   replies[i] = reply
 end
 
 for i = 2, #KEYS do
   local key = KEYS[i]
-  local record = records[key]
+  local record = changed[key] and records[key]
   if record then
     local bytes = encode(record)
     if bytes ~= stored[key] then redis.call('SET', key, bytes, 'PX', keep_for_ms(record)) end
-  elseif stored[key] then
+  elseif changed[key] and stored[key] then
     redis.call('DEL', key)
   end
   -- A key that comes twice is written once.
-  records[key], stored[key] = nil, nil
+  records[key], stored[key], changed[key] = nil, nil, nil
 end
 for _, notice in ipairs(notices) do
   -- A hint: a user who may not publish still releases, and the waiter looks by itself.

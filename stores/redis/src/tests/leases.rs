@@ -14,7 +14,8 @@ use proptest::sample::select;
 
 use super::rig::{Rig, START_US, runner, step};
 use crate::leases::{put_keys, put_words, take_replies};
-use crate::script::{LARGEST, TOO_NEW};
+use crate::record;
+use crate::script::{LARGEST, PACKED, TOO_NEW};
 
 const NODES: u64 = 3;
 
@@ -255,6 +256,7 @@ struct Seldom {
     reweighed: u32,
     too_heavy: u32,
     shared: u32,
+    packed: u32,
 }
 
 #[test]
@@ -322,7 +324,10 @@ fn lua_and_the_protocol_agree_on_every_answer_push_and_record() {
             prop_assert_eq!(rig.take_pushes(), events, "{:?}", calls);
             for name in &names {
                 let key = rig.keys.lease(name);
-                let stored = rig.get(&key).map(|bytes| protocol::decode(&bytes).unwrap());
+                let stored = rig.get(&key);
+                let packed = stored.as_ref().is_some_and(|bytes| bytes[0] == PACKED);
+                counts.borrow_mut().packed += u32::from(packed);
+                let stored = stored.map(|bytes| record::decode(&bytes).unwrap());
                 prop_assert_eq!(stored.as_ref(), model.get(name), "{:?}", calls);
                 if let Some(record) = stored {
                     let keep_ms = i64::try_from(record.keep_for_us(now) / 1000).unwrap();
@@ -344,6 +349,7 @@ fn lua_and_the_protocol_agree_on_every_answer_push_and_record() {
         seldom.reweighed,
         seldom.too_heavy,
         seldom.shared,
+        seldom.packed,
     ] {
         assert!(count > 20, "{count}");
     }
