@@ -37,9 +37,10 @@ impl Cleanup {
     /// Of a tenure.
     pub(crate) fn of(core: &Core, tenure: &Tenure) -> Self {
         let ends = core.env.now() + core.request_timeout;
-        let ends = match tenure.is_claimed() {
-            true => ends,
-            false => ends.max(tenure.asked_until),
+        let ends = if tenure.is_claimed() {
+            ends
+        } else {
+            ends.max(tenure.asked_until)
         };
         Self {
             name: tenure.name.clone(),

@@ -20,8 +20,8 @@ return refused";
 /// What the scripts run on each kind of key.
 fn on_keys(keys: &Keys) -> [(String, &'static [&'static str]); 6] {
     [
-        (keys.sample("l:x"), &["GET", "SET", "DEL"]),
-        (keys.sample("f"), &["GET", "SET"]),
+        (keys.sample("l:x"), &["GET", "MGET", "SET", "DEL"]),
+        (keys.sample("f"), &["GET", "MGET", "SET"]),
         (keys.sample("r:x"), &["GET", "SET"]),
         (keys.meta(), &["HGET", "HSETNX", "PEXPIRE"]),
         (keys.nodes(), &["HSET", "HDEL", "HGETALL", "PEXPIRE"]),

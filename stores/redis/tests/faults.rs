@@ -188,6 +188,7 @@ async fn x11_no_blocking_command_is_sent_whatever_a_client_does() {
         "eval",
         "evalsha",
         "get",
+        "mget",
         "hdel",
         "hello",
         "hget",
