@@ -160,6 +160,11 @@ async fn renew(core: Arc<Core>, store: StoreHandle, batch: Vec<Arc<Tenure>>) {
                     metrics::renewed("renewed");
                     tenure.claim();
                 }
+                if tenure.check().is_err() {
+                    // Answered too late: nobody holds it any more, and the store has it for another TTL.
+                    end(&core, &tenure);
+                    continue;
+                }
                 core.renewals.again(next_look(&core, &tenure), &tenure);
                 core.lines.resume(&core, &tenure);
             }
