@@ -37,7 +37,8 @@ impl Cleanup {
     /// Of a tenure.
     pub(crate) fn of(core: &Core, tenure: &Tenure) -> Self {
         let ends = core.env.now() + core.request_timeout;
-        let ends = if tenure.is_claimed() {
+        // Also one that was claimed may come back to the queue, by a late copy of its acquire.
+        let ends = if tenure.is_claimed() && tenure.close_until_us == 0 {
             ends
         } else {
             ends.max(tenure.asked_until)
