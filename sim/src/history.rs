@@ -94,8 +94,8 @@ pub enum What {
         /// The greater of the store's wall time and of what its client had seen, plus one: what alone keeps the order
         /// where the store knew nothing.
         base: u64,
-        /// Whether the store knew something of the resource before.
-        known: bool,
+        /// The highest fence of the resource that the store knew of before; 0 if none.
+        last: u64,
     },
     /// A node's client connected.
     Joined {
@@ -240,13 +240,12 @@ impl fmt::Display for Event {
                 first,
                 end,
                 base,
-                known,
+                last,
                 ..
             } => {
-                let knew = if *known { "" } else { ", knew nothing of it" };
                 write!(
                     f,
-                    "store    grants {resource} to {}.{seq}, fences {first}..={end} (base {base}{knew})",
+                    "store    grants {resource} to {}.{seq}, fences {first}..={end} (base {base}, knew {last})",
                     short(client)
                 )
             }

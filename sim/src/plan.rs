@@ -69,6 +69,8 @@ impl Plan {
         }
         if calm {
             perils.clear();
+        } else if env.random(12) == 0 {
+            (weather, perils) = (Faults::none(), vec![Peril::WallClock]);
         }
         // The margin allows for a hundredth. A push is dated by bounds of up to 30 s ago, which allows for less.
         let drift_ppm = match env.random(3) {

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::protocol::{Entry, Phase, Record};
+use leasehold_core::protocol::{Entry, Record};
 use leasehold_core::{Coordinator, Env};
 
 use crate::checker::{Violation, check};
@@ -147,23 +147,36 @@ async fn live(world: &Arc<World>) {
         drop(env.timeout(LONG_TTL, task).await);
     }
     serve(world).await;
+    env.sleep(CLEANED).await;
+    // A live client cleans up; what another one left, or a store forgot, goes by itself.
+    let forgets = |what: &What| matches!(what, What::Fault(Fault::DataLost | Fault::LeaseClock(_)));
+    if !world.recorder.has(forgets) {
+        let now_us = world.memory.time(env).lease_us;
+        let live: Vec<_> = world.nodes().iter().map(|n| n.coord.node()).collect();
+        left(world, |record| {
+            let stands = |e: &&Entry| {
+                let until_us = if e.holds() {
+                    e.expires_us
+                } else {
+                    e.not_after_us
+                };
+                until_us > now_us
+            };
+            let standing = record.entries.iter().filter(stands);
+            standing
+                .map(|e| e.rid.node)
+                .any(|node| live.contains(&node))
+        });
+    }
+    for node in world.nodes().iter() {
+        let health = node.coord.health();
+        if health.held + health.waiting + health.lines + health.unreleased > 0 {
+            let what = format!("node {} keeps {health:?}", node.id);
+            world.recorder.left(what);
+        }
+    }
     if world.plan.leaves {
         world.nodes().clear();
-    }
-    env.sleep(CLEANED).await;
-    let ends = |what: &What| {
-        matches!(
-            what,
-            What::Fault(
-                Fault::DataLost | Fault::LeaseClock(_) | Fault::Killed(_) | Fault::ShutDown(_)
-            )
-        )
-    };
-    let lasts = !world.recorder.has(ends);
-    if lasts {
-        // A place in the queue that its client no longer wants, and that is passed over, may last as long as its wait.
-        let in_the_way = |entry: &Entry| entry.phase != Phase::Dormant;
-        left(world, |record| record.entries.iter().any(in_the_way));
     }
     env.sleep(FORGOTTEN).await;
     world.memory.collect(env);

@@ -133,7 +133,7 @@ impl Lease<'_> {
             seen: entry.seen,
             wall: self.now.wall_us,
             base: (self.now.wall_us).max(entry.seen.max(below).saturating_add(1)),
-            known: self.before.is_some(),
+            last: self.before.map_or(self.floor, |record| record.last),
         })
         .collect()
     }

@@ -10,6 +10,8 @@ use crate::history::{Event, Fault, Id, What};
 struct Given {
     /// The greatest fence given out, or that may be under way to its holder.
     highest: u64,
+    /// When it came to its holder.
+    came: Option<Duration>,
     /// Whether the store may have forgotten it.
     forgotten: bool,
     /// Whether the store's wall clock stepped back since then: a record that has gone took its fence along.
@@ -22,11 +24,15 @@ struct Given {
 
 /// How long a request may be under way, or its client stand still.
 const UNDER_WAY: Duration = Duration::from_secs(20);
+/// How long it takes at most, once a second, until the store has been told of a fence.
+const TOLD: Duration = Duration::from_millis(1500);
 /// A block of fences never runs further ahead of the store's clock than this, in µs.
 const AHEAD_US: u64 = 1_000;
 
 pub(super) fn check(history: &[Event]) -> Vec<Violation> {
     let mut violations = Vec::new();
+    // While nothing but the wall clock fails, clients can tell the store what was given out.
+    let mut is_quiet = true;
     let mut given: BTreeMap<&str, Given> = BTreeMap::new();
     let mut written: BTreeMap<&str, u64> = BTreeMap::new();
     let mut clients: BTreeMap<&str, Id> = BTreeMap::new();
@@ -45,7 +51,7 @@ pub(super) fn check(history: &[Event]) -> Vec<Violation> {
                 seen,
                 wall,
                 base,
-                known,
+                last,
                 ..
             } => {
                 let node = clients.get(client.as_str());
@@ -66,8 +72,8 @@ pub(super) fn check(history: &[Event]) -> Vec<Violation> {
                 }
                 let given = given.entry(resource).or_default();
                 // What the store knows keeps the order; where it knows nothing, the base does if it is greater.
-                let knows = !given.forgotten && (*known || !given.stepped);
-                let promised = knows || *base > given.highest;
+                let forgets = given.forgotten || given.stepped;
+                let promised = !forgets || (*last).max(base - 1) >= given.highest;
                 if promised && *first <= given.highest {
                     let text = format!(
                         "{resource} is granted with fence {first}, after {}",
@@ -80,7 +86,7 @@ pub(super) fn check(history: &[Event]) -> Vec<Violation> {
                     violations.push(Violation::new("fences keep to the clock", at, text));
                 }
                 if *first > given.highest {
-                    given.highest = *first;
+                    (given.highest, given.came) = (*first, None);
                     (given.forgotten, given.stepped) = (false, false);
                 } else {
                     given.forgotten = true;
@@ -113,7 +119,9 @@ pub(super) fn check(history: &[Event]) -> Vec<Violation> {
                     let text = format!("holds {other} and {hold} of {resource} have fence {fence}");
                     violations.push(Violation::new("no fence is given twice", at, text));
                 }
-                given.highest = given.highest.max(*fence);
+                if *fence >= given.highest {
+                    (given.highest, given.came) = (*fence, Some(event.at));
+                }
             }
             What::Wrote { register, fence } => {
                 let highest = written.entry(register).or_default();
@@ -125,11 +133,17 @@ pub(super) fn check(history: &[Event]) -> Vec<Violation> {
             }
             What::Fault(Fault::DataLost) => {
                 written.clear();
+                is_quiet = false;
                 given.values_mut().for_each(|given| given.forgotten = true);
             }
             What::Fault(Fault::WallClock(step)) if *step < 0 => {
-                given.values_mut().for_each(|given| given.stepped = true);
+                for given in given.values_mut() {
+                    let told = given.came.is_some_and(|came| event.at > came + TOLD);
+                    given.stepped |= !(is_quiet && told);
+                }
             }
+            What::Fault(Fault::WallClock(_)) => {}
+            What::Fault(_) => is_quiet = false,
             _ => {}
         }
     }

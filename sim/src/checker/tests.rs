@@ -19,7 +19,7 @@ fn rules(events: &[Event]) -> Vec<&'static str> {
     check(events).into_iter().map(|v| v.rule).collect()
 }
 
-fn minted(first: u64, base: u64, known: bool) -> What {
+fn minted(first: u64, base: u64, last: u64) -> What {
     What::Minted {
         resource: "m/1".into(),
         client: "c".into(),
@@ -29,7 +29,7 @@ fn minted(first: u64, base: u64, known: bool) -> What {
         seen: 0,
         wall: base,
         base,
-        known,
+        last,
     }
 }
 
@@ -50,7 +50,7 @@ fn looked(hold: Id, held: bool) -> What {
 }
 
 fn grant(hold: Id, fence: u64) -> [What; 2] {
-    [minted(fence, fence, true), held(hold, fence)]
+    [minted(fence, fence, fence - 1), held(hold, fence)]
 }
 
 fn called(call: Id, within: Duration) -> What {
@@ -109,9 +109,7 @@ fn two_valid_holders_are_seen() {
 
 #[test]
 fn a_holder_who_does_not_know_that_its_lease_passed_on_is_seen() {
-    let whats = grant(1, 10)
-        .into_iter()
-        .chain([CUT(), minted(11, 11, true)]);
+    let whats = grant(1, 10).into_iter().chain([CUT(), minted(11, 11, 10)]);
     let whats = whats.chain([looked(1, true)]);
     assert_eq!(rules(&history(whats)), ["the holder knows first"]);
 }
@@ -138,14 +136,14 @@ fn several_may_hold_up_to_the_capacity() {
 #[test]
 fn after_a_data_loss_only_fences_are_promised() {
     let whats = grant(1, 10).into_iter().chain([LOST_DATA]);
-    let whats = whats.chain([minted(11, 11, false), held(2, 11), looked(1, true)]);
+    let whats = whats.chain([minted(11, 11, 0), held(2, 11), looked(1, true)]);
     assert_eq!(rules(&history(whats)), [""; 0]);
 }
 
 #[test]
 fn fences_that_fall_or_repeat_are_seen() {
     for second in [9, 10] {
-        let whats = grant(1, 10).into_iter().chain([minted(second, 5, true)]);
+        let whats = grant(1, 10).into_iter().chain([minted(second, 5, 10)]);
         assert_eq!(rules(&history(whats)), ["fences rise"], "{second}");
     }
     let whats = grant(1, 10)
@@ -162,7 +160,7 @@ fn after_a_data_loss_the_base_alone_keeps_the_order() {
         let whats = grant(1, 10)
             .into_iter()
             .chain([What::GaveUp { hold: 1 }, LOST_DATA]);
-        rules(&history(whats.chain([minted(first, base, false)])))
+        rules(&history(whats.chain([minted(first, base, 0)])))
     };
     assert_eq!(after(9, 9), [""; 0]);
     assert_eq!(after(11, 11), [""; 0]);
@@ -172,15 +170,15 @@ fn after_a_data_loss_the_base_alone_keeps_the_order() {
 
 #[test]
 fn a_clock_that_stepped_back_excuses_only_what_the_store_forgot() {
-    let after = |known| {
+    let after = |last| {
         let step = What::Fault(Fault::WallClock(-5));
         let whats = grant(1, 10)
             .into_iter()
             .chain([What::GaveUp { hold: 1 }, step]);
-        rules(&history(whats.chain([minted(9, 9, known)])))
+        rules(&history(whats.chain([minted(9, 9, last)])))
     };
-    assert_eq!(after(false), [""; 0]);
-    assert_eq!(after(true), ["fences rise"]);
+    assert_eq!(after(9), [""; 0]);
+    assert_eq!(after(10), ["fences rise"]);
 }
 
 #[test]
@@ -191,7 +189,7 @@ fn a_client_that_does_not_tell_what_it_has_seen_is_noticed() {
             client: "c".into(),
         };
         let whats = [joined].into_iter().chain(grant(1, 10));
-        let whats = whats.chain([What::GaveUp { hold: 1 }, minted(11, 11, true)]);
+        let whats = whats.chain([What::GaveUp { hold: 1 }, minted(11, 11, 10)]);
         let mut events = history(whats);
         let What::Minted { seen, .. } = &mut events[4].what else {
             panic!("the last one is the grant");
@@ -206,7 +204,7 @@ fn a_client_that_does_not_tell_what_it_has_seen_is_noticed() {
 
 #[test]
 fn a_block_that_runs_ahead_of_the_clock_is_seen() {
-    let mut events = history([minted(10, 10, true)]);
+    let mut events = history([minted(10, 10, 0)]);
     let What::Minted { end, .. } = &mut events[0].what else {
         panic!("it is the grant");
     };
@@ -217,6 +215,23 @@ fn a_block_that_runs_ahead_of_the_clock_is_seen() {
     };
     *end = 1011;
     assert_eq!(rules(&events), ["blocks keep to the clock"]);
+}
+
+#[test]
+fn what_was_given_out_long_before_a_clock_steps_back_is_known_by_its_floor() {
+    let after = |given: u64, before: Option<What>| {
+        let step = What::Fault(Fault::WallClock(-5));
+        let whats = before.into_iter().chain(grant(1, 10));
+        let whats = whats.chain([What::GaveUp { hold: 1 }, step, minted(9, 9, 0)]);
+        let mut events = history(whats);
+        let last = events.len() - 1;
+        (events[last - 1].at, events[last].at) = (ms(given), ms(given));
+        rules(&events)
+    };
+    assert_eq!(after(3000, None), ["fences rise"]);
+    assert_eq!(after(500, None), [""; 0]);
+    // Who is cut off cannot tell the store.
+    assert_eq!(after(3000, Some(CUT())), [""; 0]);
 }
 
 #[test]
@@ -241,7 +256,7 @@ fn a_guard_that_outlives_its_release_or_its_max_hold_is_seen() {
     let whats = grant(1, 10).into_iter();
     let whats = whats.chain([What::GaveUp { hold: 1 }, looked(1, true)]);
     assert_eq!(rules(&history(whats)), ["what is released is not held"]);
-    let mut events = history([minted(10, 10, true), held(1, 10), looked(1, true)]);
+    let mut events = history([minted(10, 10, 0), held(1, 10), looked(1, true)]);
     let What::Held { max_hold, .. } = &mut events[1].what else {
         panic!("the second one is the hold");
     };

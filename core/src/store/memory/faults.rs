@@ -174,6 +174,11 @@ impl MemoryStore {
         }
     }
 
+    /// Its time.
+    pub fn time(&self, env: &Env) -> Now {
+        self.now(env)
+    }
+
     /// What stands in a namespace, as it is stored: nothing expires by looking.
     pub fn records(&self, namespace: &str) -> BTreeMap<ResourceName, Record> {
         let Some(space) = self.spaces().get(namespace).cloned() else {
