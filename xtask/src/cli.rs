@@ -4,7 +4,7 @@ use std::env;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use crate::{check, dependencies, rust_versions, sim, test};
+use crate::{check, dependencies, proofs, rust_versions, sim, test};
 
 struct Task {
     name: &'static str,
@@ -23,7 +23,7 @@ enum Takes {
     All,
 }
 
-const TASKS: [Task; 5] = [
+const TASKS: [Task; 7] = [
     Task {
         name: "test",
         about: "install what the tests need (redis-server), then run every test of every crate;\n\
@@ -58,6 +58,20 @@ const TASKS: [Task; 5] = [
                 or if the base features pull in TLS, SQL or a web server",
         takes: Takes::Nothing,
         run: |_| dependencies::run(),
+    },
+    Task {
+        name: "soak",
+        about: "four processes share locks and are stopped, killed and cut off at random; fails if two\n\
+                holders met or somebody waited in vain: `--store redis|sqlite [--minutes 10] [--seed 1]`",
+        takes: Takes::All,
+        run: |arguments| proofs::run("soak", arguments),
+    },
+    Task {
+        name: "cancellations",
+        about: "drop lock calls on a Redis server of its own at random instants; fails if anything stays:\n\
+                `[--count 100000] [--names 10000] [--seed 1]`",
+        takes: Takes::All,
+        run: |arguments| proofs::run("cancellations", arguments),
     },
 ];
 
@@ -173,15 +187,17 @@ mod tests {
     }
 
     #[test]
-    fn the_simulation_takes_its_own_arguments() {
+    fn the_long_runs_take_their_own_arguments() {
         assert_eq!(parsed("sim --seeds 9"), r#"sim ["--seeds", "9"]"#);
+        assert_eq!(parsed("soak --seed 7"), r#"soak ["--seed", "7"]"#);
     }
 
     #[test]
     fn what_is_unknown_is_named_with_what_is_known() {
         assert_eq!(
             parsed("tset"),
-            "unknown command `tset`; the commands are: test, check, sim, rust-versions, dependencies"
+            "unknown command `tset`; the commands are: test, check, sim, rust-versions, dependencies, \
+             soak, cancellations"
         );
         assert!(parsed("--quiet test").starts_with("unknown flag `--quiet`"));
         assert!(parsed("test --release").contains("after `--`"));

@@ -12,6 +12,7 @@ mod workspace;
 mod check;
 mod dependencies;
 mod prerequisites;
+mod proofs;
 mod rust_versions;
 mod sim;
 mod test;

@@ -1,0 +1,100 @@
+//! What the server still has.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use leasehold::{Env, Error};
+use leasehold_testkit::RedisServer;
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// Waits until the server has no key but the namespace's own; fails with those it has.
+pub(crate) async fn wait_until_collected(
+    server: &RedisServer,
+    within: Duration,
+) -> anyhow::Result<()> {
+    let env = Env::system();
+    let started = env.now();
+    loop {
+        let left = left(&server.command(&["KEYS", "*"]));
+        let waited = env.now().since(started);
+        if left.is_empty() {
+            println!("nothing is left after {waited:.1?}");
+            return Ok(());
+        }
+        if waited >= within {
+            bail!("after {waited:.1?} {}", shown(&left));
+        }
+        env.sleep(POLL).await;
+    }
+}
+
+/// Locks what the server still has a key of: it must be free at once, and with the unlock the key must go.
+pub(crate) async fn use_up(
+    server: &RedisServer,
+    namespace: &str,
+    within: Duration,
+) -> anyhow::Result<()> {
+    let coord = leasehold::connect(&server.url(), namespace).await?;
+    let (env, started) = (coord.env().clone(), coord.env().now());
+    loop {
+        let left = left(&server.command(&["KEYS", "*"]));
+        let waited = env.now().since(started);
+        if left.is_empty() {
+            println!("nothing is left after {waited:.1?}");
+            coord.shutdown().await;
+            return Ok(());
+        }
+        if waited >= within {
+            bail!("after {waited:.1?} {}", shown(&left));
+        }
+        for key in &left {
+            let name = key
+                .split_once(":l:")
+                .and_then(|(_, name)| name.split_once('/'));
+            let (class, id) = name.with_context(|| format!("{key} is no mutex's"))?;
+            match coord.mutexes(class)?.try_lock(id).await {
+                Ok(guard) => guard.release().await?,
+                // The cleaner is not through yet.
+                Err(Error::Busy(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        env.sleep(POLL).await;
+    }
+}
+
+fn shown(left: &[String]) -> String {
+    let some: Vec<_> = left.iter().take(10).map(String::as_str).collect();
+    format!("{} keys are left: {}", left.len(), some.join(", "))
+}
+
+fn left(keys: &str) -> Vec<String> {
+    let keys = keys.lines().filter(|key| !key.is_empty() && !is_own(key));
+    keys.map(str::to_owned).collect()
+}
+
+/// `{ns#m}:..`: its format and its members; `{ns#7}:f`: a bucket's floor.
+fn is_own(key: &str) -> bool {
+    let Some((tag, rest)) = key.split_once("}:") else {
+        return false;
+    };
+    let bucket = tag.rsplit_once('#').map(|(_, bucket)| bucket);
+    bucket == Some("m") || (rest == "f" && bucket.is_some_and(|b| b.parse::<u8>().is_ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_and_registers_are_not_the_namespaces_own() {
+        let keys =
+            "{ns#m}:meta\n{ns#m}:nodes\n{ns#7}:f\n{ns#7}:l:m/1\n{ns#7}:r:x\n{ns#7}:l:f\nfoo\n";
+        assert_eq!(
+            left(keys),
+            ["{ns#7}:l:m/1", "{ns#7}:r:x", "{ns#7}:l:f", "foo"]
+        );
+        assert_eq!(left(""), [""; 0]);
+    }
+}
