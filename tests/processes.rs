@@ -2,60 +2,24 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
+#[path = "support/holding.rs"]
+mod holding;
+
 use std::time::Duration;
 
-use leasehold::{Coordinator, Env, Fence, Put, RegisterReply};
-use leasehold_testkit::{Process, RedisServer, example_binary};
+use leasehold::{Coordinator, Env, Put, RegisterReply};
+use leasehold_testkit::RedisServer;
+
+use holding::Holder;
 
 const TTL: Duration = Duration::from_secs(1);
-
-struct Holder {
-    process: Process,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Holder {
-    fn start(address: &str, namespace: &str) -> (Self, Fence) {
-        let mut command = Command::new(example_binary("holder"));
-        command.args([address, namespace, &TTL.as_millis().to_string()]);
-        let mut process = Process::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
-        let output = process.child_mut().stdout.take().unwrap();
-        let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let holder = Self { process, lines };
-        let fence = holder.line("held ").parse().unwrap();
-        (holder, Fence::new(fence))
-    }
-
-    /// The rest of the next line, which must begin with `prefix`.
-    fn line(&self, prefix: &str) -> String {
-        let line = self.lines.recv_timeout(Duration::from_secs(10)).unwrap();
-        let rest = line.strip_prefix(prefix);
-        rest.unwrap_or_else(|| panic!("`{line}` does not begin with `{prefix}`"))
-            .to_owned()
-    }
-
-    fn say(&mut self, command: &str) {
-        let input = self.process.child_mut().stdin.as_mut().unwrap();
-        writeln!(input, "{command}").unwrap();
-    }
-}
 
 async fn connect(address: &str) -> Coordinator {
     leasehold::connect(address, "test").await.unwrap()
 }
 
 async fn killed_holder(address: &str) {
-    let (mut holder, fence) = Holder::start(address, "test");
+    let (mut holder, fence) = Holder::start(address, "test", TTL);
     let coord = connect(address).await;
     let waiting = {
         let mutexes = coord.mutexes("m").unwrap();
@@ -75,7 +39,7 @@ async fn killed_holder(address: &str) {
 }
 
 async fn stopped_holder(address: &str) {
-    let (mut holder, fence) = Holder::start(address, "test");
+    let (mut holder, fence) = Holder::start(address, "test", TTL);
     let coord = connect(address).await;
     holder.process.signal("STOP");
     let guard = coord.mutexes("m").unwrap().lock(1).await.unwrap();
