@@ -149,7 +149,10 @@ async fn cancel(clients: &[Coordinator], arguments: &Arguments) -> anyhow::Resul
                 env.sleep(5.s()).await;
                 let seconds = env.now().since(started).as_secs();
                 let cancelled = counts.cancelled.load(Ordering::Relaxed).min(count);
-                println!("{seconds:>4} s  {cancelled} of {count} dropped");
+                let resident = memory::resident() / 1024;
+                println!(
+                    "{seconds:>4} s  {cancelled} of {count} dropped, resident memory {resident} kB"
+                );
             }
         })
     };
