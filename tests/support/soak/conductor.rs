@@ -16,12 +16,12 @@ use crate::worker::TTL;
 const WORKERS: usize = 4;
 /// The TTL, a claim window of a second for each waiter that died in a queue and one heartbeat of 5 s for every three of
 /// them, a request of 2 s, and slack for a busy machine. A hang lasts for ever.
-const HANG: Duration = Duration::from_secs(30);
+const HANG: Duration = Duration::from_secs(45);
 const PROGRESS: Duration = Duration::from_secs(5);
 /// Calm before the end, so that everyone is seen to come back.
 const CALM: Duration = Duration::from_secs(2);
 /// Within this time a worker that is told to stop has ended.
-const DRAIN: Duration = Duration::from_secs(30);
+const DRAIN: Duration = Duration::from_secs(45);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Store {
@@ -157,7 +157,9 @@ impl Soak {
     }
 
     fn make_trouble(&mut self, now: u64) -> anyhow::Result<()> {
-        let (number, trouble) = (self.troubles.pick(WORKERS), self.troubles.next());
+        let holders = self.judge.book().waits.holders();
+        let number = self.troubles.pick(WORKERS, &holders);
+        let trouble = self.troubles.next();
         let worker = &mut self.workers[number];
         if worker.trouble.is_some() {
             return Ok(());

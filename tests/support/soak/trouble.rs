@@ -46,9 +46,13 @@ impl Troubles {
         self.between(0.3, 2.2)
     }
 
-    /// One of so many.
-    pub(crate) fn pick(&mut self, of: usize) -> usize {
-        self.rng.usize(0..of)
+    /// Whom the next one befalls: half of them those that hold a lock, where it hurts.
+    pub(crate) fn pick(&mut self, all: usize, holders: &[usize]) -> usize {
+        let (aims, any) = (self.rng.bool(), self.rng.usize(0..all));
+        match holders.len() {
+            holding @ 1.. if aims => holders[any % holding],
+            _ => any,
+        }
     }
 
     pub(crate) fn next(&mut self) -> Trouble {
@@ -86,7 +90,7 @@ mod tests {
     fn a_seed_gives_one_schedule() {
         let draw = |seed| {
             let mut troubles = Troubles::new(seed, Duration::from_secs(1), true);
-            let drawn = (0..50).map(|_| (troubles.pause(), troubles.pick(4), troubles.next()));
+            let drawn = (0..50).map(|_| (troubles.pause(), troubles.pick(4, &[]), troubles.next()));
             drawn.collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));

@@ -73,6 +73,13 @@ impl Waits {
         }
     }
 
+    /// The workers that have a lock now and are not away, in order.
+    pub(crate) fn holders(&self) -> Vec<usize> {
+        let holders = self.locks.values().filter_map(|lock| lock.holder);
+        let holders: BTreeSet<_> = holders.map(|who| who.worker).collect();
+        holders.difference(&self.away).copied().collect()
+    }
+
     /// The lock that nobody has got for longest, now.
     pub(crate) fn worst(&self, now: u64) -> Option<Stall> {
         let stalls = self.locks.iter().filter_map(|(name, lock)| {
@@ -146,7 +153,9 @@ mod tests {
         let mut waits = Waits::default();
         waits.got(0, "l", who(0));
         waits.want(5, "l", who(1));
+        assert_eq!(waits.holders(), [0]);
         waits.set_away(50, 0, true);
+        assert_eq!(waits.holders(), [0; 0]);
         let stall = waits.worst(60).unwrap();
         assert_eq!((stall.nanos, stall.waiting), (10, vec![who(1)]));
     }
