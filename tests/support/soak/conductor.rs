@@ -1,6 +1,7 @@
 //! Starts the store and the workers, makes trouble, and says how it went.
 
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -150,7 +151,9 @@ impl Soak {
             .args(["--worker", &number.to_string(), &worker.life.to_string()])
             .args([&store, &self.judge.port.to_string(), &seed.to_string()])
             // Its end tells the worker that this process is gone.
-            .stdin(Stdio::piped());
+            .stdin(Stdio::piped())
+            // A stopped worker cannot read that: alone in its group, the system wakes and ends it then.
+            .process_group(0);
         worker.process = Some(Process::spawn(&mut command));
         self.judge.set_away(number, false);
         Ok(())
@@ -239,19 +242,15 @@ impl Soak {
                 bail!("worker {} ended by itself", worker.number + 1);
             }
         }
-        let book = self.judge.book();
-        if let Some(stall) = book.waits.worst(now)
-            && stall.nanos > nanos(HANG)
-        {
-            let waiting: Vec<_> = stall.waiting.iter().map(ToString::to_string).collect();
-            self.hangs.push(format!(
-                "{}: nobody got it for {:.1} s, though these waited: {}",
-                stall.lock,
-                Duration::from_nanos(stall.nanos).as_secs_f64(),
-                waiting.join(", ")
-            ));
-        }
+        self.look_for_hangs(now);
         Ok(())
+    }
+
+    fn look_for_hangs(&mut self, now: u64) {
+        let worst = self.judge.book().waits.worst(now);
+        if let Some(stall) = worst.filter(|stall| stall.nanos > nanos(HANG)) {
+            self.hangs.push(stall.to_string());
+        }
     }
 
     /// Tells everyone to stop; whoever waits is still served.
@@ -262,11 +261,16 @@ impl Soak {
             input.context("it is piped")?.write_all(b"\n")?;
         }
         let deadline = self.judge.now() + nanos(DRAIN);
+        let mut running = || {
+            let mut processes = self.workers.iter_mut().filter_map(|w| w.process.as_mut());
+            processes.any(Process::is_running)
+        };
+        while running() && self.judge.now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.look_for_hangs(self.judge.now());
         for worker in &mut self.workers {
             let process = worker.process.as_mut().context("all run")?;
-            while process.is_running() && self.judge.now() < deadline {
-                std::thread::sleep(Duration::from_millis(5));
-            }
             if process.is_running() {
                 self.hangs.push(format!(
                     "worker {} did not end within {DRAIN:?} of being told to",

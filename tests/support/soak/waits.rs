@@ -1,6 +1,8 @@
 //! How long nobody got a lock although somebody wanted it: the hang detector. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
 
 use crate::report::Who;
 
@@ -28,6 +30,19 @@ pub(crate) struct Stall {
     pub(crate) nanos: u64,
     /// Those that wait for it and could have it.
     pub(crate) waiting: Vec<Who>,
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let waiting: Vec<_> = self.waiting.iter().map(ToString::to_string).collect();
+        write!(
+            f,
+            "{}: nobody got it for {:.1} s, though these waited: {}",
+            self.lock,
+            Duration::from_nanos(self.nanos).as_secs_f64(),
+            waiting.join(", ")
+        )
+    }
 }
 
 impl Waits {
