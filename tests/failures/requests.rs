@@ -177,7 +177,7 @@ async fn l22_a_new_client_does_not_take_over_a_former_ones_grant() {
     // Nor does the former one end what is not its own.
     proxy.heal();
     drop(guard);
-    former.shutdown().await;
+    former.shutdown(CLEANED).await;
     assert!(next.is_held());
     next.release().await.unwrap();
 }

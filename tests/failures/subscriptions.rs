@@ -108,7 +108,7 @@ async fn l04_subscriptions_are_few_and_restored_and_given_back() {
     let took = holder.env().now().since(released);
     assert!(took < TOLD, "{took:?}");
 
-    waiter.shutdown().await;
+    waiter.shutdown(TOLD).await;
     drop(waiter);
     wait_until(TOLD, "the subscriptions to end", || subscriptions() == 0);
 }

@@ -23,7 +23,7 @@ pub(crate) async fn wait_until_collected(
             return Ok(());
         }
         if waited >= within {
-            bail!("after {waited:.1?} {}", shown(&left));
+            bail!("after {waited:.1?} {}", shown(server, &left));
         }
         env.sleep(POLL).await;
     }
@@ -45,11 +45,11 @@ pub(crate) async fn use_up(
         let waited = env.now().since(started);
         if left.is_empty() {
             println!("nothing is left after {waited:.1?}");
-            coord.shutdown().await;
+            coord.shutdown(within).await;
             return Ok(());
         }
         if waited >= within && rounds >= ROUNDS {
-            bail!("after {waited:.1?} {}", shown(&left));
+            bail!("after {waited:.1?} {}", shown(server, &left));
         }
         rounds += 1;
         let mut tasks = Vec::new();
@@ -83,8 +83,12 @@ async fn use_one(coord: &Coordinator, key: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn shown(left: &[String]) -> String {
-    let some: Vec<_> = left.iter().take(10).map(String::as_str).collect();
+/// Some of them, each with the milliseconds that the server still keeps it.
+fn shown(server: &RedisServer, left: &[String]) -> String {
+    let some = left.iter().take(10);
+    let some: Vec<_> = some
+        .map(|key| format!("{key} ({} ms)", server.command(&["PTTL", key])))
+        .collect();
     format!("{} keys are left: {}", left.len(), some.join(", "))
 }
 

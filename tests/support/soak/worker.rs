@@ -60,7 +60,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     for task in tasks {
         task.await.context("a task panicked")??;
     }
-    coord.shutdown().await;
+    coord.shutdown(5.s()).await;
     Ok(())
 }
 
