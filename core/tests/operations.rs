@@ -289,7 +289,8 @@ async fn a_shutdown_that_nothing_holds_up_waits_for_no_grace() {
 async fn a_shutdown_says_what_an_absent_store_did_not_acknowledge() {
     let world = World::new();
     let a = world.node("a").await;
-    let guard = mutexes(&a).lock(1).await.unwrap();
+    let long = mutexes(&a).ttl(Duration::from_secs(30));
+    let guard = long.lock(1).await.unwrap();
     world.store.outage();
     drop(guard);
     let report = a.shutdown(ms(100)).await;

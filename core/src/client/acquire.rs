@@ -80,6 +80,8 @@ async fn try_acquire(inner: &Arc<Inner>, ask: &Ask, started: Moment) -> Result<H
                 return Err(Relock::new(ask.name.clone(), held_at, ask.seat.overdue.caller).into());
             }
             Entry::Behind(spot) => match wait_in_line(inner, ask, spot, deadline).await? {
+                // Taken up too late, it is of no use.
+                Some(Call::Serve(holding)) if holding.check().is_err() => continue,
                 Some(Call::Serve(holding)) => return Ok(holding),
                 Some(Call::Lead(lead)) => lead,
                 None => continue,

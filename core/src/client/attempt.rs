@@ -82,6 +82,11 @@ impl Attempt {
         let within = core.request_timeout;
         let answer = core.send(&inner.store, &calls, within).await?;
         self.answered += 1;
+        let replies = &answer.replies.value;
+        if calls.len() > 1 && !matches!(replies.first(), Some(Reply::Released { .. })) {
+            // The tenure before has not ended, and would be in the way: both again.
+            return Err(StoreError::unknown("release", "the store's clock moved on"));
+        }
         let store_us = answer.replies.now.lease_us;
         // One answer a call: the contract.
         let reply = answer.replies.value.into_iter().next_back();

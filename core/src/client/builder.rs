@@ -121,6 +121,7 @@ impl Builder {
             renewals: Renewals::default(),
             floors: Floors::default(),
             cleaning: AtomicUsize::new(0),
+            departing: AtomicUsize::new(0),
             pulse: Pulse::default(),
             closing: CancellationToken::new(),
             cleanups,

@@ -1,6 +1,6 @@
 //! The cleaner: ends, in the background, what a dropped guard or future may have left, until the store says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,6 +18,8 @@ use crate::store::{LeaseCall, StoreHandle};
 /// Operations a request carries at most.
 pub(super) const BATCH: usize = 128;
 const FIRST_RETRY: Duration = Duration::from_millis(50);
+/// How often it looks, at the end, whether anybody is left who may hand it something.
+const LOOK: Duration = Duration::from_millis(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(1);
 
 /// A request to end.
@@ -72,14 +74,19 @@ impl Core {
     }
 }
 
-/// Runs until the renewer has ended, whose last requests it still serves, and all is clean or given up.
+/// Runs until the renewer has ended, whoever still leads, waits or releases has gone, and all is clean or given up.
 pub(super) async fn run(
     core: Arc<Core>,
     store: StoreHandle,
     mut requests: mpsc::UnboundedReceiver<Cleanup>,
     mut renewer: JoinHandle<()>,
 ) {
+    let mut waiting: BTreeMap<Bucket, Vec<Cleanup>> = BTreeMap::new();
+    // One flight a bucket: what comes meanwhile goes along with the next, so that a storm makes larger batches, not more.
+    let mut flying: BTreeSet<Bucket> = BTreeSet::new();
     let mut flights = JoinSet::new();
+    // Once the renewer has ended: until when those who lead, wait or release are waited for.
+    let mut last_call = None;
     loop {
         let mut batch = Vec::new();
         tokio::select! {
@@ -89,28 +96,64 @@ pub(super) async fn run(
                     break;
                 }
             }
-            Some(_) = flights.join_next() => {}
-            _ = &mut renewer, if requests.is_empty() => break,
+            Some(ended) = flights.join_next() => match ended {
+                Ok(bucket) => drop(flying.remove(&bucket)),
+                // A panic in a flight leaves its leases to their TTL, and must not hold its bucket up.
+                Err(_) => flying.clear(),
+            },
+            _ = &mut renewer, if last_call.is_none() => {
+                last_call = Some(core.env.now() + core.request_timeout);
+            }
+            () = core.env.sleep(LOOK), if last_call.is_some() => {}
         }
-        let mut buckets: BTreeMap<Bucket, Vec<Cleanup>> = BTreeMap::new();
         for request in batch {
-            let bucket = buckets.entry(request.name.bucket()).or_default();
+            let bucket = waiting.entry(request.name.bucket()).or_default();
             bucket.push(request);
         }
-        for requests in buckets.into_values() {
-            flights.spawn(clean(Arc::clone(&core), store.clone(), requests));
+        for (bucket, waiting) in &mut waiting {
+            if flying.insert(*bucket) {
+                let rest = waiting.split_off(waiting.len().min(BATCH));
+                let batch = std::mem::replace(waiting, rest);
+                flights.spawn(clean(Arc::clone(&core), store.clone(), *bucket, batch));
+            }
+        }
+        waiting.retain(|_, waiting| !waiting.is_empty());
+        let is_late = last_call.is_some_and(|until| core.env.now() >= until);
+        let is_done = last_call.is_some() && core.is_at_rest();
+        if requests.is_empty() && (is_done || is_late) {
+            break;
         }
     }
-    // What guards and futures dropped before the stop is still ended, within one request's time.
+    for (bucket, waiting) in waiting {
+        for batch in waiting.chunks(BATCH) {
+            flights.spawn(clean(
+                Arc::clone(&core),
+                store.clone(),
+                bucket,
+                batch.to_vec(),
+            ));
+        }
+    }
+    // What guards and futures dropped before the stop is still ended: there is time for one request that is not answered.
     let all = async { while flights.join_next().await.is_some() {} };
-    if core.env.timeout(core.request_timeout, all).await.is_err() {
+    if core
+        .env
+        .timeout(core.request_timeout * 2, all)
+        .await
+        .is_err()
+    {
         tracing::warn!(
             "stopped with releases that the store did not acknowledge: they end with their TTL"
         );
     }
 }
 
-async fn clean(core: Arc<Core>, store: StoreHandle, mut requests: Vec<Cleanup>) {
+async fn clean(
+    core: Arc<Core>,
+    store: StoreHandle,
+    bucket: Bucket,
+    mut requests: Vec<Cleanup>,
+) -> Bucket {
     let mut pause = FIRST_RETRY;
     loop {
         // A fresh not_after for each attempt: a release may come late, its acquire may not.
@@ -149,9 +192,18 @@ async fn clean(core: Arc<Core>, store: StoreHandle, mut requests: Vec<Cleanup>) 
             false
         });
         if requests.is_empty() {
-            return;
+            return bucket;
         }
-        core.env.sleep(core.env.jittered(pause)).await;
+        if core.stop.is_cancelled() {
+            // The last chance: no time for patience.
+            core.env.sleep(FIRST_RETRY).await;
+            continue;
+        }
+        tokio::select! {
+            biased;
+            () = core.stop.cancelled() => {}
+            () = core.env.sleep(core.env.jittered(pause)) => {}
+        }
         pause = (pause * 2).min(LONGEST_RETRY);
     }
 }

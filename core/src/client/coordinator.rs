@@ -85,6 +85,9 @@ impl Coordinator {
 
     /// A class of mutexes: carries the settings, and is the metric label. Resources are picked by id:
     /// `coord.mutexes("invoice")?.lock(7)`.
+    ///
+    /// # Errors
+    /// [`Error::Name`] if it cannot be a class.
     pub fn mutexes(&self, class: &str) -> Result<Mutexes, Error> {
         Ok(Mutexes::new(Arc::clone(&self.inner), Class::new(class)?))
     }
@@ -95,6 +98,9 @@ impl Coordinator {
     }
 
     /// An election: who leads, of all nodes that campaign under this name.
+    ///
+    /// # Errors
+    /// [`Error::Name`] if no store would take the name.
     pub fn election(&self, name: &str) -> Result<Election, Error> {
         let resource = Class::internal("~election").resource(name)?;
         Ok(self.election_of(resource))
@@ -106,6 +112,9 @@ impl Coordinator {
     }
 
     /// A register: a small value with a version, which a fence can guard.
+    ///
+    /// # Errors
+    /// [`Error::Name`] if no store would take the name.
     pub fn register(&self, name: &str) -> Result<RegisterHandle, Error> {
         let resource = Class::internal("~register").resource(name)?;
         Ok(self.register_of(resource))
@@ -139,7 +148,7 @@ impl Coordinator {
     }
 
     /// Resources that are held or waited for, whose whole names (`class/id`) begin with `prefix`; `limit` at most. It
-    /// takes a request for each few hundred of them, and on a Redis server for each thousand keys of its database.
+    /// takes a request for each few hundred of them, and on a Redis server for each few hundred keys of its database.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the store can't say.
@@ -162,9 +171,10 @@ impl Coordinator {
     }
 
     /// Tells the present holders of a resource to go, and why. Each that hears of it (by a push, or by its next renewal)
-    /// may go on for `grace`; then its guard is lost ([`LostCause::Revoked`](crate::LostCause::Revoked)) and its lease
-    /// passes on. One that does not hear of it is renewed no more, so that its lease ends where it was promised to end:
-    /// within one TTL. Answers how many holders were told.
+    /// may go on for `grace`, and at most for what is left of its lease, which is renewed no more; then its guard is lost
+    /// ([`LostCause::Revoked`](crate::LostCause::Revoked)) and its lease passes on. One that does not hear of it keeps its
+    /// lease until the end it was promised: within one TTL. A later revocation can shorten the grace. Answers how many
+    /// holders were told.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the store can't say whether they were.
@@ -264,7 +274,7 @@ impl Coordinator {
 
     /// Stops, so that no other node waits for a TTL: takes no more requests, gives guards that are still held until
     /// `grace` has passed, and loses the rest ([`LostCause::ShutDown`](crate::LostCause::ShutDown)); everything is
-    /// released, and the node leaves the members. Returns once that is done: at the latest two request timeouts after
+    /// released, and the node leaves the members. Returns once that is done: at the latest three request timeouts after
     /// the grace. A second call meanwhile returns at once.
     ///
     /// # Cancel safety
@@ -275,7 +285,7 @@ impl Coordinator {
         core.closing.cancel();
         let deadline = core.env.now() + grace;
         // Looked at now and then: guards end without a word to anybody.
-        while core.renewals.len() > 0 && core.env.now() < deadline {
+        while !core.is_at_rest() && core.env.now() < deadline {
             let next = (core.env.now() + LOOK).min(deadline);
             core.env.sleep_until(next).await;
         }
@@ -287,7 +297,8 @@ impl Coordinator {
         }
         Shutdown {
             cut_short,
-            unreleased: core.cleaning.load(Ordering::Acquire),
+            // A line that is being left stands for its release; one that was not polled for a request of its own.
+            unreleased: core.cleaning.load(Ordering::Acquire).max(core.lines.len()),
         }
     }
 }

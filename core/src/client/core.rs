@@ -47,6 +47,8 @@ pub(crate) struct Core {
     pub(crate) meta_changed: Notify,
     /// How many requests the cleaner has not ended yet.
     pub(crate) cleaning: AtomicUsize,
+    /// How many are on their way to hand something to the cleaner.
+    pub(crate) departing: AtomicUsize,
     pub(crate) pulse: Pulse,
     /// Cancelled when a shutdown begins: nothing new is acquired.
     pub(crate) closing: CancellationToken,
@@ -55,6 +57,15 @@ pub(crate) struct Core {
     pub(super) listening: Mutex<BTreeSet<Bucket>>,
     pub(super) seq: AtomicU64,
     pub(super) seen: AtomicU64,
+}
+
+/// See [`Core::depart`].
+pub(crate) struct Departing<'a>(&'a Core);
+
+impl Drop for Departing<'_> {
+    fn drop(&mut self) {
+        self.0.departing.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl fmt::Debug for Core {
@@ -73,6 +84,20 @@ impl Core {
     /// Whether it takes no more requests from callers.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.is_cancelled() || self.stop.is_cancelled()
+    }
+
+    /// Someone is about to hand something to the cleaner, which waits for that.
+    pub(crate) fn depart(&self) -> Departing<'_> {
+        self.departing.fetch_add(1, Ordering::AcqRel);
+        Departing(self)
+    }
+
+    /// Whether nobody holds, waits, asks or releases any more.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.lines.len() == 0
+            && self.inbox.is_empty()
+            && self.renewals.len() == 0
+            && self.departing.load(Ordering::Acquire) == 0
     }
 
     /// A guard was given this fence.
@@ -116,8 +141,10 @@ impl Core {
 
     /// How long an acquire is cared for: its wait, that of who may stand there for its line after it, and one request.
     pub(crate) fn patience(&self, ask: &Ask) -> Duration {
-        let wait = ask.wait.unwrap_or_default().min(LONGEST_WAIT);
-        wait * 2 + self.request_timeout
+        let Some(wait) = ask.wait else {
+            return self.request_timeout;
+        };
+        wait.min(LONGEST_WAIT) * 2 + self.request_timeout
     }
 
     /// A `not_after` that lies `patience` ahead.
@@ -172,7 +199,7 @@ impl Core {
         result
     }
 
-    /// Pushes for waiters in this bucket come from now on. Returns whether they did before.
+    /// Whether pushes for waiters in this bucket come.
     pub(crate) fn is_listening(&self, bucket: Bucket) -> bool {
         let listening = self.listening.lock();
         listening
@@ -180,6 +207,7 @@ impl Core {
             .contains(&bucket)
     }
 
+    /// From now on they do, once this has returned.
     pub(crate) async fn listen(
         &self,
         store: &StoreHandle,

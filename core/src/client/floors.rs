@@ -70,18 +70,21 @@ impl Floors {
 /// Raises what was noted, in one request, until the core is stopped. An idle client sends nothing.
 pub(super) async fn run(core: Arc<Core>, store: StoreHandle) {
     loop {
+        let stopped = tokio::select! {
+            biased;
+            () = core.floors.noted.notified() => false,
+            () = core.stop.cancelled() => true,
+        };
         tokio::select! {
             biased;
-            () = core.stop.cancelled() => return,
-            () = core.floors.noted.notified() => {}
-        }
-        tokio::select! {
-            biased;
-            // What was noted last is still told.
+            // What was noted last is still told, once.
             () = core.stop.cancelled() => {}
             () = core.env.sleep(PAUSE) => {}
         }
         let floors = core.floors.to_raise();
+        if floors.is_empty() && stopped {
+            return;
+        }
         let request = store.leases.raise_floors(&floors);
         let raised = core.request("raise floors", core.request_timeout, request);
         match raised.await {
@@ -91,6 +94,9 @@ pub(super) async fn run(core: Arc<Core>, store: StoreHandle) {
                 core.floors.is_dirty.store(true, Ordering::Release);
                 core.floors.noted.notify_one();
             }
+        }
+        if core.stop.is_cancelled() {
+            return;
         }
     }
 }

@@ -33,6 +33,11 @@ impl Inbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether no request is under way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiters().is_empty()
+    }
+
     /// From now on pushes for `rid` are kept. Before its request is sent: a push may overtake the reply.
     pub(crate) fn register(self: &Arc<Self>, rid: Rid) -> Mailbox {
         let slot = Arc::new(Slot::default());

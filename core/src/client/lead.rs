@@ -188,10 +188,8 @@ impl Lead {
         let core = Arc::clone(&self.core);
         let (first, end) = block;
         core.saw(end);
-        let Work { attempt, ending } = self.work.take().unwrap_or_default();
-        if let Some(tenure) = ending {
-            core.clean_up(Cleanup::of(&core, &tenure));
-        }
+        // The tenure before ended in the step that asked for this one.
+        let Work { attempt, .. } = self.work.take().unwrap_or_default();
         let attempt = attempt.expect("what was granted was asked for");
         let grant = Grant {
             name: ask.name.clone(),
@@ -287,6 +285,7 @@ impl Drop for Lead {
         let Some(mut work) = self.work.take() else {
             return;
         };
+        let _departing = self.core.depart();
         if let Some(ended) = work.attempt.take_if(|attempt| attempt.is_ending()) {
             self.core.clean_up(ended.cleanup());
         }
@@ -321,7 +320,8 @@ pub(super) async fn out_of_time(core: &Core, inner: &Inner, ask: &Ask) -> Error 
             answer.replies.value.first(),
             answer.replies.now.lease_us,
         ),
-        Err(_) => Busy::new(ask.name.clone(), String::new(), 0, 0).into(),
+        // It is not known that anybody has it.
+        Err(error) => Error::from_store(&ask.name, error),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
+use super::core::Departing;
 use super::line::After;
 use super::turn::Holding;
 use super::{Cleanup, Core, Inner, RETRY, Tenure, membership};
@@ -26,6 +27,7 @@ pub(crate) async fn release(inner: &Inner, holding: Holding) -> Result<(), Error
     }
     let tenure = Arc::clone(&holding.tenure);
     let mut parting = Parting {
+        _departing: core.depart(),
         core,
         tenure: &tenure,
         settled: false,
@@ -107,6 +109,8 @@ async fn tell_store(inner: &Inner, parting: &mut Parting<'_>) -> Result<Ended, E
 /// Lets the line go on once the store has answered; hands a release that was not acknowledged to the cleaner, also when
 /// its future is dropped.
 struct Parting<'a> {
+    // Dropped last of all: after what the drop below hands to the cleaner.
+    _departing: Departing<'a>,
     core: &'a Arc<Core>,
     tenure: &'a Arc<Tenure>,
     settled: bool,

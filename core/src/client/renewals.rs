@@ -61,12 +61,13 @@ impl Renewals {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on it is renewed, first at `at`. After the renewer's end nothing is: the lease ends with its TTL.
-    pub(crate) fn add(&self, at: Moment, tenure: &Arc<Tenure>) {
+    /// From now on it is renewed, first at `at`; unless the renewer has ended.
+    pub(crate) fn add(&self, at: Moment, tenure: &Arc<Tenure>) -> bool {
         let mut book = self.book();
         if !book.is_closed && book.put(at, Arc::clone(tenure)) {
             self.sooner.notify_one();
         }
+        !book.is_closed
     }
 
     /// It is not.
@@ -96,11 +97,14 @@ impl Renewals {
         }
     }
 
-    /// It was looked at: again then. One that was taken out meanwhile stays out.
+    /// It was looked at: again then, or sooner if that was asked for meanwhile. One that was taken out stays out.
     pub(super) fn again(&self, at: Moment, tenure: &Tenure) {
         let mut book = self.book();
-        if let Some(tenure) = book.take(tenure.rid) {
-            book.put(at, tenure);
+        let asked = book.by_rid.get(&tenure.rid).copied().unwrap_or(at);
+        if let Some(tenure) = book.take(tenure.rid)
+            && book.put(at.min(asked), tenure)
+        {
+            self.sooner.notify_one();
         }
     }
 

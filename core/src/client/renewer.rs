@@ -57,7 +57,9 @@ impl Core {
         } else {
             self.env.now()
         };
-        self.renewals.add(at, tenure);
+        if !self.renewals.add(at, tenure) {
+            tenure.lose(LostCause::ShutDown);
+        }
     }
 }
 
@@ -90,8 +92,6 @@ fn batches(core: &Arc<Core>, due: Vec<Arc<Tenure>>) -> Vec<Vec<Arc<Tenure>>> {
             core.renewals.remove(&tenure);
         } else if tenure.check().is_err() {
             end(core, &tenure);
-        } else if tenure.revocation().is_some() {
-            core.renewals.again(tenure.deadline(), &tenure);
         } else {
             let bucket = buckets.entry(tenure.name.bucket()).or_default();
             bucket.push(tenure);

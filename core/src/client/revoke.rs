@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use super::cleaner::BATCH;
 use super::{Inner, RETRY, look, micros};
+use crate::env::Moment;
 use crate::error::Error;
 use crate::name::ResourceName;
 use crate::protocol::{Op, Reply, Revoke};
@@ -33,13 +35,25 @@ pub(crate) async fn revoke(
             }),
         })
         .collect();
-    if calls.is_empty() {
-        return Ok(0);
-    }
     let deadline = core.env.now() + core.request_timeout;
+    let mut told = 0;
+    for calls in calls.chunks(BATCH) {
+        told += tell(inner, name, calls, deadline).await?;
+    }
+    Ok(told)
+}
+
+/// Tells some; answers how many of them were still there.
+async fn tell(
+    inner: &Inner,
+    name: &ResourceName,
+    calls: &[LeaseCall],
+    deadline: Moment,
+) -> Result<usize, Error> {
+    let core = &inner.core;
     loop {
         let left = deadline.since(core.env.now());
-        let error = match core.send(&inner.store, &calls, left).await {
+        let error = match core.send(&inner.store, calls, left).await {
             Ok(answer) => {
                 let replies = &answer.replies.value;
                 if !replies.contains(&Reply::Stale) {

@@ -32,7 +32,9 @@ pub(crate) struct Tenure {
     ended: AtomicBool,
     /// The latest renewal was not answered.
     unanswered: AtomicBool,
-    revoked: OnceLock<(Revocation, Moment)>,
+    revoked: OnceLock<Revocation>,
+    /// When a revoked holder's grace is over.
+    revoked_until: AtomicU64,
     state: watch::Sender<State>,
 }
 
@@ -44,7 +46,7 @@ pub(crate) struct State {
     pub(crate) revoked: bool,
 }
 
-/// A holder was told to go.
+/// A holder was told to go; the first time, if it was told so again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Revocation {
@@ -118,6 +120,7 @@ impl Tenure {
             ended: AtomicBool::new(false),
             unanswered: AtomicBool::new(false),
             revoked: OnceLock::new(),
+            revoked_until: AtomicU64::new(Moment::NEVER.as_nanos()),
             state: watch::Sender::new(State::default()),
         };
         tenure.extend(term);
@@ -138,11 +141,9 @@ impl Tenure {
 
     /// Until when it surely lasts.
     pub(crate) fn deadline(&self) -> Moment {
-        let deadline = Moment::from_nanos(self.deadline.load(Ordering::Acquire));
-        match self.revoked.get() {
-            Some((_, until)) => deadline.min(*until),
-            None => deadline,
-        }
+        let deadline = self.deadline.load(Ordering::Acquire);
+        let revoked_until = self.revoked_until.load(Ordering::Acquire);
+        Moment::from_nanos(deadline.min(revoked_until))
     }
 
     pub(crate) fn expires_us(&self) -> u64 {
@@ -171,6 +172,16 @@ impl Tenure {
     fn turn(&self) -> Option<Arc<Turn>> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         turn.upgrade().filter(|turn| !turn.is_ended())
+    }
+
+    /// Its turn outstays its time: the line may go on without it. Not so if that turn has ended meanwhile, and the next
+    /// one has begun.
+    pub(crate) fn lose_to(&self, turn: &Turn) {
+        let current = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_current = std::ptr::eq(current.as_ptr(), turn);
+        if is_current && !turn.is_ended() {
+            self.lose(LostCause::MaxHold);
+        }
     }
 
     /// The last fence that was given to a turn.
@@ -231,8 +242,7 @@ impl Tenure {
         if self.cause().is_none() {
             let now = self.env.now();
             if now >= self.deadline() {
-                let is_revoked = self.revoked.get().is_some_and(|(_, until)| now >= *until);
-                self.lose(if is_revoked {
+                self.lose(if self.revoked.get().is_some() {
                     LostCause::Revoked
                 } else if self.unanswered.load(Ordering::Acquire) {
                     LostCause::Unreachable
@@ -255,26 +265,27 @@ impl Tenure {
             .send_if_modified(|state| !std::mem::replace(&mut state.contended, true));
     }
 
-    /// It is to go: the grace counts from now.
+    /// It is to go: the grace counts from now. A later, shorter one counts, too.
     pub(crate) fn revoke(&self, revoked: Revoked) {
-        let grace = Duration::from_micros(revoked.grace_us);
+        let Revoked { grace_us, reason } = revoked;
+        let grace = Duration::from_micros(grace_us);
         let until = self.env.now() + grace;
-        let revocation = Revocation {
-            reason: revoked.reason,
-            grace,
-        };
-        if self.revoked.set((revocation, until)).is_ok() {
-            let (reason, name) = (
-                &self.revoked.get().expect("it was set").0.reason,
-                &self.name,
-            );
-            tracing::warn!(%name, reason, ?grace, "lease revoked");
+        let before = self
+            .revoked_until
+            .fetch_min(until.as_nanos(), Ordering::AcqRel);
+        let name = &self.name;
+        let revocation = Revocation { reason, grace };
+        if before > until.as_nanos() {
+            tracing::warn!(%name, reason = revocation.reason, ?grace, "lease revoked");
+        }
+        // Known before it is said.
+        if self.revoked.set(revocation).is_ok() {
             self.state.send_modify(|state| state.revoked = true);
         }
     }
 
     pub(crate) fn revocation(&self) -> Option<&Revocation> {
-        self.revoked.get().map(|(revocation, _)| revocation)
+        self.revoked.get()
     }
 
     pub(crate) fn state(&self) -> State {

@@ -138,8 +138,7 @@ impl Turn {
                 }
                 Ok(()) if !self.is_ended() && self.tenure.env.now() >= self.hold_until => {
                     let _ = self.lost.set(LostCause::MaxHold);
-                    // The line may go on without the guard that outstays its time.
-                    self.tenure.lose(LostCause::MaxHold);
+                    self.tenure.lose_to(self);
                 }
                 Ok(()) => {}
             }

@@ -140,6 +140,10 @@ impl Mutexes {
 
     /// Locks, waiting as long as the class says.
     ///
+    /// The first task of a client that waits here stands in the queue for the others, and they are served through it: its
+    /// future must be polled (not so in a `select!` whose other arm works for long). If its wait is over the next one goes on
+    /// in its place; but one that would wait more than twice as long as the first may have to queue again.
+    ///
     /// # Errors
     /// [`Error::Busy`] if the wait was not enough, [`Error::Unavailable`] if the store can't say, and errors of use.
     ///

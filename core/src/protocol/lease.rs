@@ -3,9 +3,9 @@
 use super::record::Closed;
 use super::weight::{Taken, is_too_heavy};
 use super::{
-    Acquire, BLOCK_AHEAD_US, CLAIM_WINDOW_US, Capacity, Entry, HEARTBEAT_US, Handed, Notice, Now,
-    Op, Phase, RANK_STEP_US, Record, Release, Renew, Reply, Revoke, Revoked, Reweigh, Rid, Was,
-    Weight,
+    Acquire, BLOCK_AHEAD_US, CLAIM_WINDOW_US, Capacity, Entry, FRESH_US, HEARTBEAT_US, Handed,
+    Notice, Now, Op, Phase, RANK_STEP_US, Record, Release, Renew, Reply, Revoke, Revoked, Reweigh,
+    Rid, Was, Weight,
 };
 use crate::planted::{Bug, planted};
 
@@ -332,7 +332,7 @@ impl State {
         let Some(entry) = self.holder(ask.rid) else {
             return Reply::NotHeld;
         };
-        if entry.revoked_us == 0 {
+        if entry.revoked_us == 0 || ask.grace_us < entry.grace_us {
             // Never 0, which means "not revoked".
             entry.revoked_us = now.max(1);
             entry.grace_us = ask.grace_us;
@@ -387,15 +387,19 @@ impl State {
         let before = &self.record.entries[..at];
         let ahead = before.iter().filter(|e| !e.holds()).count();
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
-        // The first three look soon after the holder's expiry, one after the other; a lost push costs no more.
+        // The first three look soon after the holder's expiry, one after the other; a lost push costs no more. Of those
+        // before it only the ones that were heard from lately count: who looks instead of it must be there to look.
+        let is_fresh =
+            |e: &&Entry| e.phase == Phase::Waiting && now.saturating_sub(e.heard_us) <= FRESH_US;
+        let rank = before.iter().filter(is_fresh).count() as u64 + 1;
         let expiry = (self.record.entries.iter())
             .filter(|e| e.holds())
             .map(|e| e.expires_us)
             .min();
         let check_in_us = match expiry {
-            Some(expiry) if ahead < 3 => expiry
+            Some(expiry) if rank <= 3 => expiry
                 .saturating_sub(now)
-                .saturating_add(RANK_STEP_US * (u64::from(ahead) + 1))
+                .saturating_add(RANK_STEP_US * rank)
                 .min(HEARTBEAT_US),
             _ => HEARTBEAT_US,
         };

@@ -37,6 +37,8 @@ pub struct Now {
 pub const LIVENESS_US: u64 = 12_500_000;
 /// How often waiters and members say that they live.
 pub const HEARTBEAT_US: u64 = 5_000_000;
+/// A waiter that was heard from within this time is about to be heard from again.
+pub const FRESH_US: u64 = HEARTBEAT_US * 5 / 4;
 /// How long a waiter that was made holder has to claim its lease.
 pub const CLAIM_WINDOW_US: u64 = 1_000_000;
 /// How long a request that ended is remembered beyond its own deadline.

@@ -99,6 +99,7 @@ fn constant(name: &str) -> Option<String> {
         "GRANTED" => u8::from(protocol::Phase::Granted).into(),
         "HELD" => u8::from(protocol::Phase::Held).into(),
         "LIVENESS_US" => protocol::LIVENESS_US,
+        "FRESH_US" => protocol::FRESH_US,
         "HEARTBEAT_US" => protocol::HEARTBEAT_US,
         "CLAIM_WINDOW_US" => protocol::CLAIM_WINDOW_US,
         "BLOCK_AHEAD_US" => protocol::BLOCK_AHEAD_US,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use leasehold_core::ResourceName;
 use leasehold_core::name::Bucket;
-use leasehold_core::protocol::{self, Record, Reply, TooNew};
+use leasehold_core::protocol::{self, Op, Record, Reply, TooNew};
 use leasehold_core::store::{
     Capabilities, ClockSource, LeaseCall, Leases, ListQuery, Page, Safety, Stamped, StoreError,
 };
@@ -24,12 +24,18 @@ use crate::writer::Query;
 pub(crate) struct Slot {
     stored: Option<Vec<u8>>,
     record: Result<Option<Record>, TooNew>,
+    /// Whether anything but looking was done to it.
+    is_touched: bool,
 }
 
 impl Slot {
     fn of(stored: Option<Vec<u8>>) -> Self {
         let record = stored.as_deref().map(protocol::decode).transpose();
-        Self { stored, record }
+        Self {
+            stored,
+            record,
+            is_touched: false,
+        }
     }
 }
 
@@ -79,7 +85,9 @@ impl Transaction<'_> {
         let floor = self.floors.get(&call.name.bucket()).copied();
         let floor = floor.unwrap_or_default();
         let outcome = protocol::apply(record.unwrap_or_default(), floor, &call.op, now);
-        self.slot(&call.name).record = Ok(outcome.record);
+        let slot = self.slot(&call.name);
+        slot.record = Ok(outcome.record);
+        slot.is_touched |= call.op != Op::Inspect;
         self.effects.notices.extend(outcome.notices);
         if let Some(rid) = call.op.rid() {
             let waits = matches!(outcome.reply, Reply::Queued { .. }).then(|| call.name.clone());
@@ -93,6 +101,9 @@ impl Transaction<'_> {
         let mut changes = Changes::default();
         for (name, slot) in std::mem::take(&mut self.slots) {
             let Ok(record) = slot.record else { continue };
+            if !slot.is_touched {
+                continue;
+            }
             let bytes = record.as_ref().map(protocol::encode);
             if bytes == slot.stored {
                 continue;

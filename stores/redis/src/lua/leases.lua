@@ -176,17 +176,18 @@ local function answer(entries, i)
     local contended = is_contended(entries) and 1 or 0
     return { $REPLY_GRANTED, entry[$FIRST], entry[$END], remaining_us, claimed, contended }
   end
-  local ahead, expiry = 0, nil
+  local ahead, rank, expiry = 0, 1, nil
   for j, other in ipairs(entries) do
     if holds(other) then
       expiry = math.min(expiry or other[$EXPIRES_US], other[$EXPIRES_US])
     elseif j < i then
       ahead = ahead + 1
+      if other[$PHASE] == $WAITING and lease_us - other[$HEARD_US] <= $FRESH_US then rank = rank + 1 end
     end
   end
   local check_in_us = $HEARTBEAT_US
-  if expiry and ahead < 3 then
-    check_in_us = math.min(check_in_us, math.max(expiry - lease_us, 0) + $RANK_STEP_US * (ahead + 1))
+  if expiry and rank <= 3 then
+    check_in_us = math.min(check_in_us, math.max(expiry - lease_us, 0) + $RANK_STEP_US * rank)
   end
   return { $REPLY_QUEUED, ahead, check_in_us }
 end
@@ -293,7 +294,7 @@ local function revoke(record)
   if lease_us > not_after_us then return { $REPLY_STALE } end
   local entry = holder(record[$ENTRIES], rid)
   if not entry then return { $REPLY_NOT_HELD } end
-  if entry[$REVOKED_US] == 0 then
+  if entry[$REVOKED_US] == 0 or grace_us < entry[$GRACE_US] then
     entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = math.max(lease_us, 1), grace_us, reason
     notices[#notices + 1] = { '$NOTICE_REVOKED', rid }
   end
@@ -345,7 +346,8 @@ local function keep_for_ms(record)
     latest = math.max(latest, ended[$UNTIL_US])
   end
   local keep_us = math.max(latest - lease_us, record[$LAST] - wall_us, 0)
-  return digits(math.ceil(keep_us / 1000) + $SLACK_MS)
+  -- Who holds must not be ended by the server's own expiry; of what has ended nothing but the memory is lost.
+  return digits(math.ceil(keep_us / 1000) + (#record[$ENTRIES] > 0 and $SLACK_MS or 1000))
 end
 
 -- The record that a line of text stands for.

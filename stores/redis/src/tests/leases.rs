@@ -330,8 +330,10 @@ fn lua_and_the_protocol_agree_on_every_answer_push_and_record() {
                 let stored = stored.map(|bytes| record::decode(&bytes).unwrap());
                 prop_assert_eq!(stored.as_ref(), model.get(name), "{:?}", calls);
                 if let Some(record) = stored {
+                    // The clock of this test steps back by up to 2 s: what has only ended is kept no longer for that.
+                    let step_ms = if record.entries.is_empty() { 2_000 } else { 0 };
                     let keep_ms = i64::try_from(record.keep_for_us(now) / 1000).unwrap();
-                    prop_assert!(rig.time_to_live_ms(&key) >= keep_ms);
+                    prop_assert!(rig.time_to_live_ms(&key) + step_ms >= keep_ms);
                 }
             }
         }
