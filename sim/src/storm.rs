@@ -180,7 +180,7 @@ fn shut_down(world: &Arc<World>, until: Moment) {
             resource: "",
             hold: None,
             what: "shutdown".into(),
-            within: grace + REQUEST_TIMEOUT * 2,
+            within: grace + REQUEST_TIMEOUT * 3,
             must: false,
         });
         coord.shutdown(grace).await;
