@@ -63,6 +63,50 @@ bugs! {
     FloorNotRead,
     /// A register takes a write under any fence.
     AnyFenceWrites,
+    /// A lease counts from when its answer came, not from when it was asked for.
+    DatedByReceipt,
+    /// A pushed grant counts from when the push came.
+    PushDatedByReceipt,
+    /// A guard keeps nothing back of its lease for the difference between two clocks.
+    NoMargin,
+    /// A guard that said lost says held again when a renewal is answered.
+    LossIsForgotten,
+    /// An answer that came too late to be of use is taken for a grant.
+    OverIsTaken,
+    /// A hold lasts as long as its holder likes.
+    NoMaxHold,
+    /// A holder that was told to go stays.
+    RevocationUnheard,
+    /// A retry's time begins anew.
+    RetryExtends,
+    /// A retry is a new request, beside the one before.
+    RetryIsAnother,
+    /// A request's end is not remembered, though copies of it may be under way.
+    CopiesForgotten,
+    /// A request's end is remembered only if no copy of it was answered.
+    OneAnswerIsEnough,
+    /// A request whose end was sent is gone on with by the next in the line.
+    EndedIsHandedOn,
+    /// A client does not tell what it has seen.
+    SeenIsNotTold,
+    /// A client does not tell which fences it was given.
+    FloorNotRaised,
+    /// What a dropped future or guard left is ended once, answered or not.
+    CleanerGivesUp,
+    /// A dropped guard leaves its lease to its end.
+    DropReleasesNothing,
+    /// A shutdown leaves what is held to its end.
+    ShutdownReleasesNothing,
+    /// A waiter that gets no push does not ask.
+    PushIsAwaited,
+    /// A visit goes on beyond the block of fences that it was granted.
+    BeyondTheBlock,
+    /// A visit goes on although its lease is over.
+    OverIsHandedOn,
+    /// A visit goes on as long as anybody waits in the line.
+    VisitWithoutEnd,
+    /// The next visit's request does not end the one before.
+    TurnEndsNothing,
 }
 
 /// Whether `bug` is planted on this thread.

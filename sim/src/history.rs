@@ -60,6 +60,8 @@ pub enum What {
         weight: u32,
         /// The capacity.
         capacity: u32,
+        /// How long it outlives its holder's last sign of life.
+        ttl: Duration,
         /// How long it may be held in all.
         max_hold: Option<Duration>,
     },
@@ -103,6 +105,15 @@ pub enum What {
         node: Id,
         /// Under which id.
         client: String,
+    },
+    /// The store was told that a holder is to go.
+    Revoked {
+        /// What of.
+        resource: String,
+        /// The first fence of its block.
+        first: u64,
+        /// How long it may go on once it has heard.
+        grace: Duration,
     },
     /// The store wrote a register.
     Wrote {
@@ -250,6 +261,14 @@ impl fmt::Display for Event {
                 )
             }
             What::Joined { node, client } => write!(f, "node {node}   is client {}", short(client)),
+            What::Revoked {
+                resource,
+                first,
+                grace,
+            } => write!(
+                f,
+                "store    revokes {resource}, fences from {first}, within {grace:?}"
+            ),
             What::Wrote { register, fence } => {
                 write!(f, "store    writes {register}, fence {fence}")
             }

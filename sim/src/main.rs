@@ -98,27 +98,18 @@ fn one(seed: u64, shows_steps: bool) -> ExitCode {
 fn planted(seeds: u64) -> ExitCode {
     use leasehold_core::planted::Bug;
 
-    let rows = leasehold_sim::hunt(Bug::ALL, seeds);
-    let mut survived = 0;
-    for row in &rows {
+    let rows = leasehold_sim::hunt(Bug::ALL, seeds, |row| {
         let name = format!("{:?}", row.bug);
         let caught = match row.by {
-            Some((seed, rule)) => format!("seed {seed:3}, {rule}"),
-            None => {
-                survived += 1;
-                "SURVIVED".into()
-            }
+            Some((seed, rule)) => format!("seed {seed:3}: {rule}"),
+            None => "SURVIVED".into(),
         };
-        println!(
-            "{name:20}  {caught:50}  {:5.1} s  {}",
-            row.took.as_secs_f64(),
-            row.bug.what()
-        );
-    }
-    println!(
-        "sim: {} planted bugs, {survived} of them survived {seeds} seeds",
-        rows.len()
-    );
+        let (took, what) = (row.took.as_secs_f64(), row.bug.what());
+        println!("{name:23}  {caught:48}  {took:5.1} s  {what}");
+    });
+    let survived = rows.iter().filter(|row| row.by.is_none()).count();
+    let bugs = rows.len();
+    println!("sim: {bugs} planted bugs, {survived} of them survived {seeds} seeds");
     if survived == 0 {
         ExitCode::SUCCESS
     } else {

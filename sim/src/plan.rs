@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) drift_ppm: i32,
     /// How long a task rests between two turns, at most.
     pub(crate) rest: Duration,
+    /// How long a task holds what it got, at most.
+    pub(crate) longest_hold: Duration,
     /// Whether the clients go before the end, or stay.
     pub(crate) leaves: bool,
 }
@@ -47,55 +49,89 @@ const COMMON: [Peril; 7] = [
     Peril::ShutDown,
 ];
 
+const RARE: [Peril; 3] = [Peril::DataLoss, Peril::WallClock, Peril::LeaseClock];
+
+/// What kind of run it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    /// Nothing goes wrong.
+    Calm,
+    /// Only the store's wall clock steps, and clients are quiet: what is known below a record keeps the order.
+    Clock,
+    /// The nodes' clocks run at different speeds, and leases are held for long.
+    Drift,
+    /// Anything.
+    Storm,
+}
+
 impl Plan {
     pub(crate) fn of(env: &Env) -> Self {
-        let calm = env.random(10) == 0;
-        let mut weather = match env.random(3) {
-            _ if calm => Faults::none(),
-            0 => Faults::none(),
-            1 => Faults::mild(),
-            _ => Faults::wild(),
+        let mood = match env.random(10) {
+            0 => Mood::Calm,
+            1 => Mood::Clock,
+            2 => Mood::Drift,
+            _ => Mood::Storm,
         };
-        if !calm && env.random(5) == 0 {
-            weather.refusals = 20;
-        }
-        let mut perils: Vec<_> = (COMMON.into_iter())
-            .filter(|_| env.random(2) == 0)
-            .collect();
-        for rare in [Peril::DataLoss, Peril::WallClock, Peril::LeaseClock] {
-            if env.random(6) == 0 {
-                perils.push(rare);
-            }
-        }
-        if calm {
-            perils.clear();
-        } else if env.random(12) == 0 {
-            (weather, perils) = (Faults::none(), vec![Peril::WallClock]);
-        }
-        // The margin allows for a hundredth. A push is dated by bounds of up to 30 s ago, which allows for less.
-        let drift_ppm = match env.random(3) {
-            0 => 0,
-            1 => 45,
-            _ => {
-                weather.lost_pushes = 1000;
-                perils.retain(|peril| *peril != Peril::Weather);
-                8000
-            }
-        };
-        Self {
-            nodes: 3 + u32::try_from(env.random(3)).unwrap_or(0),
-            tasks: 1 + u32::try_from(env.random(8)).unwrap_or(0),
+        let plan = Self {
+            nodes: 3 + small(env, 3),
+            tasks: 1 + small(env, 8),
             resources: 1 + env.random(3),
             storm: Duration::from_secs(20 + env.random(40)),
-            weather,
-            perils,
-            drift_ppm,
-            rest: Duration::from_millis(
-                [3, 100, 1000][usize::try_from(env.random(3)).unwrap_or(0)],
-            ),
+            weather: Faults::none(),
+            perils: Vec::new(),
+            drift_ppm: one_of(env, &[0, SMALL_DRIFT_PPM]).unwrap_or(0),
+            rest: one_of(env, &[3, 100, 1000].map(Duration::from_millis)).unwrap_or_default(),
+            longest_hold: Duration::from_secs(5),
             leaves: env.random(2) == 0,
+        };
+        match mood {
+            Mood::Calm => plan,
+            Mood::Clock => Self {
+                tasks: 1,
+                resources: 1,
+                rest: Duration::from_secs(6),
+                perils: vec![Peril::WallClock],
+                ..plan
+            },
+            Mood::Drift => Self {
+                storm: plan.storm + Duration::from_secs(40),
+                // A push is dated by bounds of up to 30 s ago: that does not allow for so much.
+                weather: Faults {
+                    lost_pushes: 1000,
+                    ..Faults::none()
+                },
+                perils: vec![Peril::Cut],
+                drift_ppm: LARGE_DRIFT_PPM,
+                longest_hold: Duration::from_secs(20),
+                ..plan
+            },
+            Mood::Storm => plan.with_storm(env),
         }
     }
+
+    fn with_storm(self, env: &Env) -> Self {
+        let weathers = [Faults::none(), Faults::mild(), Faults::wild()];
+        let mut weather = one_of(env, &weathers).unwrap_or_default();
+        if env.random(5) == 0 {
+            weather.refusals = 20;
+        }
+        let common = COMMON.into_iter().filter(|_| env.random(2) == 0);
+        let rare = RARE.into_iter().filter(|_| env.random(6) == 0);
+        Self {
+            weather,
+            perils: common.chain(rare).collect(),
+            ..self
+        }
+    }
+}
+
+/// What two clocks' speeds may differ by, for pushes to be dated.
+const SMALL_DRIFT_PPM: i32 = 45;
+/// What a guard's margin allows for, nearly.
+const LARGE_DRIFT_PPM: i32 = 8000;
+
+fn small(env: &Env, bound: u64) -> u32 {
+    u32::try_from(env.random(bound)).unwrap_or(0)
 }
 
 /// Picks one, as chance will have it.

@@ -20,8 +20,8 @@ pub struct Caught {
     pub took: Duration,
 }
 
-/// Plants each of `bugs` and plays at most `seeds` seeds with it. Answers in the order of `bugs`.
-pub fn hunt(bugs: &[Bug], seeds: u64) -> Vec<Caught> {
+/// Plants each of `bugs`, plays at most `seeds` seeds with it, and tells what became of it.
+pub fn hunt(bugs: &[Bug], seeds: u64, tell: impl Fn(&Caught) + Sync) -> Vec<Caught> {
     let next = AtomicUsize::new(0);
     let caught = Mutex::new(Vec::new());
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -33,16 +33,15 @@ pub fn hunt(bugs: &[Bug], seeds: u64) -> Vec<Caught> {
                     let Some(bug) = bugs.get(at) else {
                         return;
                     };
-                    let row = (at, hunt_one(*bug, seeds));
+                    let row = hunt_one(*bug, seeds);
                     let mut caught = caught.lock().unwrap_or_else(PoisonError::into_inner);
+                    tell(&row);
                     caught.push(row);
                 }
             });
         }
     });
-    let mut caught = caught.into_inner().unwrap_or_else(PoisonError::into_inner);
-    caught.sort_by_key(|(at, _)| *at);
-    caught.into_iter().map(|(_, caught)| caught).collect()
+    caught.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[expect(

@@ -60,6 +60,13 @@ pub(crate) struct Calling<'a> {
     ended: bool,
 }
 
+/// What a lease was asked for with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) ttl: Duration,
+    pub(crate) max_hold: Option<Duration>,
+}
+
 /// What is called.
 pub(crate) struct Call<'a> {
     pub(crate) node: Id,
@@ -134,15 +141,9 @@ impl Recorder {
     }
 
     /// A guard came to its caller. Who else says that he holds it?
-    pub(crate) fn held(
-        &self,
-        node: Id,
-        env: &Env,
-        guard: &Arc<Guard>,
-        max_hold: Option<Duration>,
-    ) -> Id {
+    pub(crate) fn held(&self, node: Id, env: &Env, guard: &Arc<Guard>, terms: Terms) -> Id {
         let resource = guard.name().as_str().to_owned();
-        let hold = self.begin(node, &resource, guard.fence().get(), max_hold);
+        let hold = self.begin(node, &resource, guard.fence().get(), terms);
         let watched = Watched {
             node,
             env: env.clone(),
@@ -155,13 +156,7 @@ impl Recorder {
     }
 
     /// As `held`, for a guard that cannot be looked at from outside.
-    pub(crate) fn begin(
-        &self,
-        node: Id,
-        resource: &str,
-        fence: u64,
-        max_hold: Option<Duration>,
-    ) -> Id {
+    pub(crate) fn begin(&self, node: Id, resource: &str, fence: u64, terms: Terms) -> Id {
         let hold = {
             let mut log = self.log();
             log.holds += 1;
@@ -174,7 +169,8 @@ impl Recorder {
             fence,
             weight: 1,
             capacity: 1,
-            max_hold,
+            ttl: terms.ttl,
+            max_hold: terms.max_hold,
         });
         hold
     }

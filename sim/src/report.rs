@@ -83,6 +83,7 @@ impl Subject {
             | What::Held { resource, .. }
             | What::Minted { resource, .. }
             | What::Stepped { resource, .. }
+            | What::Revoked { resource, .. }
             | What::Wrote {
                 register: resource, ..
             } => Self {

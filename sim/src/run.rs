@@ -5,17 +5,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::protocol::{Entry, Record};
+use leasehold_core::protocol::Entry;
 use leasehold_core::{Coordinator, Env};
 
 use crate::checker::{Violation, check};
-use crate::history::{Event, Fault, History, What};
+use crate::history::{Event, History, What};
 use crate::panics::gathered;
 use crate::plan::Plan;
 use crate::recorder::Call;
-use crate::storm::storm;
+use crate::storm::{forgets, storm};
 use crate::task::{FAREWELL, LONG_TTL};
-use crate::world::{NAMESPACE, REQUEST_TIMEOUT, World};
+use crate::world::{REQUEST_TIMEOUT, World};
 
 /// What became of a seed.
 #[derive(Debug)]
@@ -149,24 +149,10 @@ async fn live(world: &Arc<World>) {
     serve(world).await;
     env.sleep(CLEANED).await;
     // A live client cleans up; what another one left, or a store forgot, goes by itself.
-    let forgets = |what: &What| matches!(what, What::Fault(Fault::DataLost | Fault::LeaseClock(_)));
     if !world.recorder.has(forgets) {
-        let now_us = world.memory.time(env).lease_us;
         let live: Vec<_> = world.nodes().iter().map(|n| n.coord.node()).collect();
-        left(world, |record| {
-            let stands = |e: &&Entry| {
-                let until_us = if e.holds() {
-                    e.expires_us
-                } else {
-                    e.not_after_us
-                };
-                until_us > now_us
-            };
-            let standing = record.entries.iter().filter(stands);
-            standing
-                .map(|e| e.rid.node)
-                .any(|node| live.contains(&node))
-        });
+        let is_live = |entry: &Entry| live.contains(&entry.rid.node);
+        world.note_left(|record| record.entries.iter().any(is_live));
     }
     for node in world.nodes().iter() {
         let health = node.coord.health();
@@ -180,7 +166,7 @@ async fn live(world: &Arc<World>) {
     }
     env.sleep(FORGOTTEN).await;
     world.memory.collect(env);
-    left(world, |_| true);
+    world.note_all_left();
 }
 
 /// Every node gets every lock, one after the other.
@@ -233,13 +219,5 @@ async fn lock(world: &World, node: u32, coord: &Coordinator, id: u64) {
             must: true,
         });
         calling.end(&guard.release().await);
-    }
-}
-
-fn left(world: &World, is_left: impl Fn(&Record) -> bool) {
-    for (name, record) in world.memory.records(NAMESPACE) {
-        if is_left(&record) {
-            world.recorder.left(format!("{name}: {record:?}"));
-        }
     }
 }

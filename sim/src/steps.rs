@@ -1,6 +1,7 @@
 //! What the store's steps gave out, and the rules that each step must keep.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use leasehold_core::protocol::{
     CLAIM_WINDOW_US, Entry, LIVENESS_US, Now, Op, Phase, Record, Reply, Rid, Weight,
@@ -48,6 +49,7 @@ impl Steps {
                     noted.push(What::Broke { rule: what.0, text });
                 }
                 noted.extend(lease.minted(step.name.as_str()));
+                noted.extend(lease.told_to_go(step.name.as_str()));
             }
             Done::Write { write, reply } => {
                 use leasehold_core::RegisterReply::Written;
@@ -136,6 +138,20 @@ impl Lease<'_> {
             last: self.before.map_or(self.floor, |record| record.last),
         })
         .collect()
+    }
+
+    /// The holder that this step was the first to revoke.
+    fn told_to_go(&self, resource: &str) -> Option<What> {
+        let Op::Revoke(ask) = self.op else {
+            return None;
+        };
+        let entry = self.after().iter().find(|entry| entry.rid == ask.rid)?;
+        let is_first = self.was(ask.rid).is_some_and(|was| was.revoked_us == 0);
+        (is_first && entry.revoked_us > 0).then(|| What::Revoked {
+            resource: resource.to_owned(),
+            first: entry.first,
+            grace: Duration::from_micros(entry.grace_us),
+        })
     }
 
     /// The rules that this step breaks by itself.

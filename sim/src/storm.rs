@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use leasehold_core::protocol::Entry;
 use leasehold_core::store::Faults;
 use leasehold_core::{Env, Moment, NodeId};
 
-use crate::history::{Fault, Id};
+use crate::history::{Fault, Id, What};
 use crate::plan::{Peril, one_of, up_to};
 use crate::recorder::Call;
 use crate::world::{REQUEST_TIMEOUT, World};
@@ -122,7 +123,7 @@ fn cut(world: &Arc<World>) {
     };
     world.recorder.other(format!("node {id} is cut off"));
     world.faulty.cut(node);
-    let for_ = up_to(&world.env, Duration::from_millis(5000));
+    let for_ = up_to(&world.env, world.plan.longest_hold);
     let later = Arc::clone(world);
     world.env.spawn(async move {
         later.env.sleep(for_).await;
@@ -183,8 +184,12 @@ fn shut_down(world: &Arc<World>, until: Moment) {
             within: grace + REQUEST_TIMEOUT * 3,
             must: false,
         });
-        coord.shutdown(grace).await;
+        let shut_down = coord.shutdown(grace).await;
         calling.end(&Ok(()));
+        if shut_down.unreleased == 0 && !later.recorder.has(forgets) {
+            let is_own = |entry: &Entry| entry.rid.node == coord.node();
+            later.note_left(|record| record.entries.iter().any(is_own));
+        }
     });
     let later = Arc::clone(world);
     world.env.spawn(async move {
@@ -199,6 +204,11 @@ fn shut_down(world: &Arc<World>, until: Moment) {
             drop(task.await);
         }
     });
+}
+
+/// Whether what was ended may come back.
+pub(crate) fn forgets(what: &What) -> bool {
+    matches!(what, What::Fault(Fault::DataLost | Fault::LeaseClock(_)))
 }
 
 fn replace(world: &Arc<World>, until: Moment) {

@@ -9,12 +9,13 @@ use crate::guard::Guard;
 use crate::history::{How, Id};
 use crate::node::Node;
 use crate::plan::{one_of, up_to};
-use crate::recorder::{Call, Recorder};
+use crate::recorder::{Call, Recorder, Terms};
 use crate::world::{REQUEST_TIMEOUT, World};
 
 /// How long a caller whose wait is over may be kept.
 pub(crate) const FAREWELL: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(6);
+const TERM: Duration = Duration::from_secs(2);
 pub(crate) const LONG_TTL: Duration = Duration::from_secs(60);
 
 const fn millis(millis: u64) -> Duration {
@@ -89,14 +90,14 @@ impl Task {
     }
 
     /// A class of mutexes with its settings; some leases are long, so that what is left of one is seen.
-    fn mutexes(&self, id: u64) -> Result<(Mutexes, Option<Duration>), Error> {
+    fn mutexes(&self, id: u64) -> Result<(Mutexes, Terms), Error> {
         // Those who ask for the same TTL stand in one local line.
         let ttl = match id {
             _ if self.draw(16) == 0 => millis(700),
             _ if id == self.world.plan.resources => LONG_TTL,
             0 => millis(500),
             1 => millis(1500),
-            _ => millis(3000),
+            _ => self.world.plan.longest_hold / 2,
         };
         let fairness = match self.draw(6) {
             0 => Fairness::Strict,
@@ -109,12 +110,13 @@ impl Task {
         };
         let mutexes = self.coord.mutexes("m")?;
         let mutexes = mutexes.ttl(ttl).max_hold(max_hold).fairness(fairness);
-        Ok((mutexes, Some(max_hold)))
+        let max_hold = Some(max_hold);
+        Ok((mutexes, Terms { ttl, max_hold }))
     }
 
     async fn mutex(&self) -> Result<(), Error> {
         let id = self.draw(self.world.plan.resources + 1);
-        let (mutexes, max_hold) = self.mutexes(id)?;
+        let (mutexes, terms) = self.mutexes(id)?;
         let wait = self.up_to(LONGEST_WAIT);
         let ways = [Way::Try, Way::Wait, Way::Wait, Way::Cancel, Way::With];
         let name = format!("m/{id}");
@@ -146,18 +148,13 @@ impl Task {
                 calling.end(&locked);
                 locked
             }
-            Way::With => return self.with(&mutexes.wait(wait), id, max_hold).await,
+            Way::With => return self.with(&mutexes.wait(wait), id, terms).await,
         };
-        self.hold(Guard::Mutex(locked?), max_hold).await
+        self.hold(Guard::Mutex(locked?), terms).await
     }
 
     /// The closure form: what is seen from inside.
-    async fn with(
-        &self,
-        mutexes: &Mutexes,
-        id: u64,
-        max_hold: Option<Duration>,
-    ) -> Result<(), Error> {
+    async fn with(&self, mutexes: &Mutexes, id: u64, terms: Terms) -> Result<(), Error> {
         let work = self.up_to(millis(1500));
         let within = LONGEST_WAIT + work + REQUEST_TIMEOUT * 2 + FAREWELL;
         let name = format!("m/{id}");
@@ -166,8 +163,7 @@ impl Task {
         let done = mutexes
             .with(id, async |lease| {
                 let fence = lease.fence().get();
-                let began =
-                    (self.recorder()).begin(self.node, lease.name().as_str(), fence, max_hold);
+                let began = (self.recorder()).begin(self.node, lease.name().as_str(), fence, terms);
                 hold = Some(began);
                 self.env.sleep(work).await;
                 self.recorder().looked(began, lease.is_held());
@@ -181,7 +177,7 @@ impl Task {
     }
 
     async fn election(&self) -> Result<(), Error> {
-        let election = self.coord.election("e")?.ttl(millis(2000));
+        let election = self.coord.election("e")?.ttl(TERM);
         let leads = if self.draw(2) == 0 {
             let call = self.call("~election/e", "try_lead", REQUEST_TIMEOUT * 2);
             let calling = self.recorder().call(call);
@@ -203,7 +199,11 @@ impl Task {
             calling.end(&leads);
             leads
         };
-        self.hold(Guard::Leader(leads?), None).await
+        let terms = Terms {
+            ttl: TERM,
+            max_hold: None,
+        };
+        self.hold(Guard::Leader(leads?), terms).await
     }
 
     async fn revoke(&self) -> Result<(), Error> {
@@ -212,8 +212,6 @@ impl Task {
         }
         let id = self.draw(self.world.plan.resources + 1);
         let name = self.coord.mutexes("m")?.name(id)?;
-        self.recorder()
-            .other(format!("node {} revokes {name}", self.node));
         // Looks who holds, and tells them.
         let within = REQUEST_TIMEOUT * 2;
         let calling = self
@@ -235,12 +233,15 @@ impl Task {
         put.map(drop)
     }
 
-    async fn hold(&self, guard: Guard, max_hold: Option<Duration>) -> Result<(), Error> {
+    async fn hold(&self, guard: Guard, terms: Terms) -> Result<(), Error> {
         let guard = Arc::new(guard);
-        let hold = self.recorder().held(self.node, &self.env, &guard, max_hold);
+        let hold = self.recorder().held(self.node, &self.env, &guard, terms);
         let held = guard.is_held();
         self.recorder().looked(hold, held);
-        let longest = one_of(&self.world.env, &[millis(20), millis(1000), millis(5000)]);
+        let longest = one_of(
+            &self.world.env,
+            &[millis(20), millis(1000), self.world.plan.longest_hold],
+        );
         let work = async {
             if self.draw(2) == 0 {
                 self.write(&guard).await;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use leasehold_core::protocol::{Phase, Record};
 use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
 use leasehold_core::{Coordinator, Env, Error};
 
@@ -98,6 +99,30 @@ impl World {
         for node in self.nodes().iter() {
             self.faulty.heal(node.coord.node());
             self.resume(node);
+        }
+    }
+
+    /// Notes the records that `is_left` finds left behind. What is over, and only not collected yet, it does not see.
+    pub(crate) fn note_left(&self, is_left: impl Fn(&Record) -> bool) {
+        let now_us = self.memory.time(&self.env).lease_us;
+        for (name, mut record) in self.memory.records(NAMESPACE) {
+            record.entries.retain(|entry| {
+                let until_us = match entry.phase {
+                    Phase::Held => entry.expires_us,
+                    _ => entry.not_after_us,
+                };
+                until_us > now_us
+            });
+            if is_left(&record) {
+                self.recorder.left(format!("{name}: {record:?}"));
+            }
+        }
+    }
+
+    /// Notes all that the store has not collected.
+    pub(crate) fn note_all_left(&self) {
+        for (name, record) in self.memory.records(NAMESPACE) {
+            self.recorder.left(format!("{name}: {record:?}"));
         }
     }
 

@@ -9,6 +9,7 @@ use super::tenure::Term;
 use super::{Cleanup, Core, Inner};
 use crate::env::Moment;
 use crate::name::ResourceName;
+use crate::planted::{Bug, planted};
 use crate::protocol::{Acquire, CLOSED_SLACK_US, Capacity, Op, Release, Reply, Rid, Weight};
 use crate::store::{LeaseCall, StoreError};
 
@@ -66,7 +67,10 @@ impl Attempt {
         };
         let op = Op::Acquire(Acquire {
             rid: self.rid,
-            not_after_us: self.not_after_us,
+            not_after_us: match planted(Bug::RetryExtends) {
+                true => core.not_after_us(core.patience(ask)),
+                false => self.not_after_us,
+            },
             weight: Weight::All,
             capacity: Capacity::ONE,
             ttl_us: micros(ask.ttl),
@@ -114,7 +118,10 @@ impl Attempt {
 
     /// Until when a late copy of this acquire must be refused; 0 if none can be under way, since each was answered.
     pub(crate) fn close_until_us(&self) -> u64 {
-        if self.is_answered() {
+        if self.is_answered()
+            || planted(Bug::CopiesForgotten)
+            || (planted(Bug::OneAnswerIsEnough) && self.answered > 0)
+        {
             0
         } else {
             self.not_after_us + CLOSED_SLACK_US
@@ -130,7 +137,7 @@ impl Attempt {
     }
 
     pub(crate) fn release_call(&mut self, core: &Core, ask: &Ask, patience: Duration) -> LeaseCall {
-        self.ending = true;
+        self.ending = !planted(Bug::EndedIsHandedOn);
         LeaseCall {
             name: ask.name.clone(),
             op: Op::Release(Release {

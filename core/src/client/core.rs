@@ -21,6 +21,7 @@ use crate::error::{Error, TtlError};
 use crate::fence::Fence;
 use crate::metrics;
 use crate::name::{Bucket, Namespace, ResourceName};
+use crate::planted::{Bug, planted};
 use crate::protocol::{NodeId, Op, Release, Reply, Rid};
 use crate::store::{LeaseCall, Membership, Stamped, StoreError, StoreHandle};
 
@@ -127,6 +128,9 @@ impl Core {
 
     /// The highest fence or store time this client has seen.
     pub(crate) fn seen(&self) -> u64 {
+        if planted(Bug::SeenIsNotTold) {
+            return 0;
+        }
         self.seen.load(Ordering::Relaxed)
     }
 
@@ -172,6 +176,11 @@ impl Core {
         let replies = result?;
         self.clock.observe(&self.env, sent, replies.now);
         self.saw(replies.now.wall_us);
+        let sent = if planted(Bug::DatedByReceipt) {
+            self.env.now()
+        } else {
+            sent
+        };
         Ok(Answer { sent, replies })
     }
 

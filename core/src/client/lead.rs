@@ -11,6 +11,7 @@ use super::turn::{Holding, Turn};
 use super::{Cleanup, Core, FAREWELL, Inner, RETRY, Tenure};
 use crate::env::Moment;
 use crate::error::{Busy, Error};
+use crate::planted::{Bug, planted};
 use crate::protocol::{Entry, Op, Reply};
 use crate::store::{LeaseCall, StoreError, StoreErrorKind};
 
@@ -95,7 +96,10 @@ impl Lead {
                     return Ok(holding);
                 }
                 Ok((Reply::Queued { check_in_us, .. }, _)) => {
-                    let check = now + Duration::from_micros(check_in_us);
+                    let check = match planted(Bug::PushIsAwaited) {
+                        true => deadline,
+                        false => now + Duration::from_micros(check_in_us),
+                    };
                     let pushed = self.wait_for_push(check.min(deadline)).await;
                     if let Some((block, term)) = pushed {
                         return Ok(self.begin(ask, block, false, &term));
@@ -138,6 +142,9 @@ impl Lead {
                     if next >= deadline {
                         return Err(Error::from_store(&ask.name, error));
                     }
+                    if planted(Bug::RetryIsAnother) {
+                        self.work().attempt = None;
+                    }
                     // Unknown: the same request again, so that whatever the first one did stays the only thing done.
                     core.env.sleep_until(next).await;
                 }
@@ -155,7 +162,10 @@ impl Lead {
         let core = Arc::clone(&self.core);
         let behind = (self.line.as_ref()).map_or(0, |line| core.lines.waiting_in(line));
         let work = self.work();
-        let ending = work.ending.clone();
+        let ending = work
+            .ending
+            .clone()
+            .filter(|_| !planted(Bug::TurnEndsNothing));
         let attempt = (work.attempt).get_or_insert_with(|| Attempt::new(&core, ask));
         let ending_call = ending.as_deref().map(|tenure| core.release_call(tenure));
         let answer = attempt.send(&core, inner, ask, enqueue, behind, ending_call);

@@ -13,6 +13,7 @@ use crate::env::{Env, Moment};
 use crate::error::LostCause;
 use crate::metrics;
 use crate::name::ResourceName;
+use crate::planted::{Bug, planted};
 use crate::protocol::{Revoked, Rid};
 
 /// Shared by the turn that is being taken, the local line and the renewer.
@@ -77,7 +78,7 @@ impl Term {
 
     /// Whether nothing beyond the margin is left of it.
     pub(crate) fn is_over(&self, now: Moment) -> bool {
-        now >= self.deadline()
+        now >= self.deadline() && !planted(Bug::OverIsTaken)
     }
 }
 
@@ -219,7 +220,7 @@ impl Tenure {
 
     /// Says "lost", once; the first cause stays.
     pub(crate) fn lose(&self, cause: LostCause) {
-        if self.is_ended() {
+        if self.is_ended() || planted(Bug::LossIsForgotten) {
             return;
         }
         let first = self.state.send_if_modified(|state| {
@@ -267,6 +268,9 @@ impl Tenure {
 
     /// It is to go: the grace counts from now. A later, shorter one counts, too.
     pub(crate) fn revoke(&self, revoked: Revoked) {
+        if planted(Bug::RevocationUnheard) {
+            return;
+        }
         let Revoked { grace_us, reason } = revoked;
         let grace = Duration::from_micros(grace_us);
         let until = self.env.now() + grace;

@@ -12,6 +12,7 @@ use crate::env::Moment;
 use crate::error::{Lost, LostCause};
 use crate::fence::Fence;
 use crate::metrics;
+use crate::planted::{Bug, planted};
 
 /// One task's hold.
 #[derive(Debug)]
@@ -65,7 +66,10 @@ impl Turn {
             tenure: Arc::clone(tenure),
             fence: Fence::new(fence),
             since,
-            hold_until: seat.max_hold.map_or(Moment::NEVER, |hold| since + hold),
+            hold_until: match seat.max_hold.filter(|_| !planted(Bug::NoMaxHold)) {
+                Some(hold) => since + hold,
+                None => Moment::NEVER,
+            },
             seat,
             ended: AtomicBool::new(false),
             warned: AtomicBool::new(false),
@@ -131,6 +135,9 @@ impl Turn {
 
     /// Whether it is held now; notices its own expiry. A loss stays a loss.
     pub(crate) fn check(&self) -> Result<(), Lost> {
+        if planted(Bug::LossIsForgotten) && self.tenure.env.now() < self.hold_until {
+            return self.tenure.check().map_err(|cause| self.lost_error(cause));
+        }
         if self.lost.get().is_none() {
             match self.tenure.check() {
                 Err(cause) => {
@@ -196,6 +203,9 @@ impl std::ops::Deref for Holding {
 impl Drop for Holding {
     fn drop(&mut self) {
         // A released one has ended already; this neither blocks nor panics, on or off a runtime.
+        if planted(Bug::DropReleasesNothing) {
+            return;
+        }
         if self.turn.end() && self.core.lines.leave(&self.core, &self.turn, false) == After::Release
         {
             let cleanup = Cleanup::of(&self.core, &self.turn.tenure);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Tenure;
 use super::turn::Turn;
 use crate::env::Moment;
+use crate::planted::{Bug, planted};
 
 /// A visit lasts no longer than this, but for the turn in hand.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -53,16 +54,17 @@ impl Visit {
         let now = tenure.env.now();
         let took = now.since(self.began);
         let in_time = self.left > 0 || (self.turns < SHORT_TURNS && took < SHORT);
+        let is_endless = planted(Bug::VisitWithoutEnd);
+        let is_over = tenure.check().is_err() || tenure.revocation().is_some();
         if strict
-            || !in_time
-            || took >= LONGEST
-            || self.next > tenure.end
-            || tenure.check().is_err()
-            || tenure.revocation().is_some()
+            || (!in_time && !is_endless)
+            || (took >= LONGEST && !is_endless)
+            || (self.next > tenure.end && !planted(Bug::BeyondTheBlock))
+            || (is_over && !planted(Bug::OverIsHandedOn))
         {
             return Verdict::Over;
         }
-        if tenure.deadline().since(now) < tenure.ttl / 2 {
+        if !planted(Bug::OverIsHandedOn) && tenure.deadline().since(now) < tenure.ttl / 2 {
             return if tenure.is_claimed() {
                 Verdict::Over
             } else {

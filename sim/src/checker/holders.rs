@@ -8,10 +8,12 @@ use crate::history::{Event, Fault, Id, What};
 
 struct Hold<'a> {
     id: Id,
+    node: Id,
     resource: &'a str,
     fence: u64,
     weight: u32,
     capacity: u32,
+    ttl: Duration,
     max_hold: Option<Duration>,
     since: Duration,
     start: usize,
@@ -19,45 +21,59 @@ struct Hold<'a> {
     valid: usize,
     lost: bool,
     given_up: bool,
+    /// By when it is over, since it was told to go.
+    revoked: Option<Duration>,
 }
 
 pub(super) fn check(history: &[Event]) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let holds = holds(history, &mut violations);
     let until = one_holder_is_promised_until(history);
+    let holds = holds(history, until, &mut violations);
     one_at_a_time(history, &holds, until, &mut violations);
     violations
 }
 
 /// The holds, in the order they began, and what is wrong with one by itself.
-fn holds<'a>(history: &'a [Event], violations: &mut Vec<Violation>) -> Vec<Hold<'a>> {
+fn holds<'a>(history: &'a [Event], until: usize, violations: &mut Vec<Violation>) -> Vec<Hold<'a>> {
     let mut holds: Vec<Hold<'a>> = Vec::new();
     let mut places = BTreeMap::new();
     let mut is_calm = true;
+    // When each node last went on after it stood still: what came to it meanwhile may be over.
+    let mut resumed = BTreeMap::new();
+    // Blocks by resource and first fence, and by when those that were revoked are over.
+    let mut blocks: BTreeMap<(&str, u64), Option<Duration>> = BTreeMap::new();
     for (at, event) in history.iter().enumerate() {
         match &event.what {
             What::Held {
                 hold,
+                node,
                 resource,
                 fence,
                 weight,
                 capacity,
+                ttl,
                 max_hold,
                 ..
             } => {
+                let block = blocks.range(..=(resource.as_str(), *fence)).next_back();
+                let block = block.filter(|((of, _), _)| of == resource);
                 places.insert(*hold, holds.len());
                 holds.push(Hold {
                     id: *hold,
+                    node: *node,
                     resource,
                     fence: *fence,
                     weight: *weight,
                     capacity: *capacity,
+                    ttl: *ttl,
                     max_hold: *max_hold,
                     since: event.at,
                     start: at,
                     valid: at,
                     lost: false,
                     given_up: false,
+                    // Who gets no pushes hears of it by a renewal.
+                    revoked: block.and_then(|(_, by)| by.map(|by| by + *ttl / 5 * 2)),
                 });
             }
             What::Looked { hold, held } => {
@@ -71,7 +87,14 @@ fn holds<'a>(history: &'a [Event], violations: &mut Vec<Violation>) -> Vec<Hold<
                     let too_long = hold
                         .max_hold
                         .is_some_and(|max| held_for + max / 100 + GRAIN >= max);
-                    if is_calm && !hold.lost && !hold.given_up && !too_long {
+                    let just_woke = resumed.get(&hold.node) == Some(&event.at);
+                    let comes = hold.since == event.at && !hold.lost && !hold.given_up;
+                    if comes && !just_woke && at < until {
+                        let text = format!("hold {} is lost as it comes", hold.id);
+                        violations.push(Violation::new("a guard comes valid", at, text));
+                    }
+                    let is_at_fault = !hold.given_up && !too_long && hold.revoked.is_none();
+                    if is_calm && is_at_fault && !hold.lost {
                         let text = format!("hold {} is lost, and nothing had gone wrong", hold.id);
                         violations.push(Violation::new("no loss without a cause", at, text));
                     }
@@ -83,7 +106,32 @@ fn holds<'a>(history: &'a [Event], violations: &mut Vec<Violation>) -> Vec<Hold<
                     holds[*place].given_up = true;
                 }
             }
-            What::Fault(_) => is_calm = false,
+            What::Minted {
+                resource, first, ..
+            } => {
+                blocks.insert((resource, *first), None);
+            }
+            What::Revoked {
+                resource,
+                first,
+                grace,
+            } => {
+                let by = event.at + *grace;
+                if is_calm {
+                    blocks.insert((resource, *first), Some(by));
+                    let theirs = |hold: &&mut Hold<'a>| hold.resource == resource;
+                    let last = holds.iter_mut().rev().find(theirs);
+                    if let Some(hold) = last.filter(|hold| hold.fence >= *first) {
+                        hold.revoked = Some(by + hold.ttl / 5 * 2);
+                    }
+                }
+            }
+            What::Fault(fault) => {
+                is_calm = false;
+                if let Fault::Resumed(node) = fault {
+                    resumed.insert(*node, event.at);
+                }
+            }
             _ => {}
         }
     }
@@ -102,6 +150,12 @@ fn looked_held(hold: &mut Hold<'_>, at: usize, now: Duration, violations: &mut V
     if hold.given_up {
         let text = format!("the guard of hold {} says held after its release", hold.id);
         violations.push(Violation::new("what is released is not held", at, text));
+    }
+    if let Some(by) = hold.revoked
+        && now > by + by / 100 + GRAIN * 2
+    {
+        let text = format!("hold {} was to go by {by:?}", hold.id);
+        violations.push(Violation::new("who is revoked goes", at, text));
     }
     let held_for = now.saturating_sub(hold.since);
     if let Some(max) = hold.max_hold

@@ -3,6 +3,7 @@
 mod calls;
 mod fences;
 mod holders;
+mod visits;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub fn check(history: &[Event]) -> Vec<Violation> {
     let mut violations = holders::check(history);
     violations.extend(fences::check(history));
     violations.extend(calls::check(history));
+    violations.extend(visits::check(history));
     for (at, event) in history.iter().enumerate() {
         match &event.what {
             What::Broke { rule, text } => violations.push(Violation::new(rule, at, text)),

@@ -41,6 +41,7 @@ fn held(hold: Id, fence: u64) -> What {
         fence,
         weight: 1,
         capacity: 1,
+        ttl: ms(100),
         max_hold: None,
     }
 }
@@ -123,6 +124,7 @@ fn several_may_hold_up_to_the_capacity() {
         fence: 0,
         weight,
         capacity: 3,
+        ttl: ms(100),
         max_hold: None,
     };
     let whats = [share(1, 1), share(2, 2), looked(1, true), looked(2, true)];
@@ -232,6 +234,49 @@ fn what_was_given_out_long_before_a_clock_steps_back_is_known_by_its_floor() {
     assert_eq!(after(500, None), [""; 0]);
     // Who is cut off cannot tell the store.
     assert_eq!(after(3000, Some(CUT())), [""; 0]);
+}
+
+#[test]
+fn a_guard_that_comes_lost_is_seen() {
+    let mut events = history(grant(1, 10).into_iter().chain([looked(1, false)]));
+    events.insert(0, history([CUT()]).remove(0));
+    events[3].at = events[2].at;
+    assert_eq!(rules(&events), ["a guard comes valid"]);
+    events[3].at = ms(900);
+    assert_eq!(rules(&events), [""; 0]);
+}
+
+#[test]
+fn a_revoked_holder_that_stays_is_seen() {
+    let revoked = What::Revoked {
+        resource: "m/1".into(),
+        first: 10,
+        grace: ms(100),
+    };
+    let whats = grant(1, 10).into_iter().chain([revoked, looked(1, true)]);
+    let mut events = history(whats);
+    assert_eq!(rules(&events), [""; 0]);
+    events[3].at = ms(500);
+    assert_eq!(rules(&events), ["who is revoked goes"]);
+    let What::Looked { held, .. } = &mut events[3].what else {
+        panic!("the last one is the look");
+    };
+    *held = false;
+    assert_eq!(rules(&events), [""; 0]);
+}
+
+#[test]
+fn a_visit_without_end_is_seen() {
+    let mut minted = minted(10, 10, 0);
+    let What::Minted { end, .. } = &mut minted else {
+        panic!("it is a grant");
+    };
+    *end = 20;
+    let whats = [minted, held(1, 10), What::GaveUp { hold: 1 }, held(2, 11)];
+    let mut events = history(whats);
+    assert_eq!(rules(&events), [""; 0]);
+    events[3].at = ms(1500);
+    assert_eq!(rules(&events), ["a visit ends"]);
 }
 
 #[test]
