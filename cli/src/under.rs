@@ -1,0 +1,172 @@
+//! `lock` and `elect`: get the lease, run the command under it, give it back.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use leasehold::{Coordinator, Error, Lease};
+
+use crate::args::{ElectArgs, LockArgs, Under};
+use crate::exit::Failure;
+use crate::wrap::{Signals, Wrapped};
+use crate::{name, place};
+
+/// A shorter one leaves no time to stop a command in.
+const SHORTEST_TTL: Duration = Duration::from_secs(1);
+/// "Until it is granted" stands in the queue this long, and then again.
+const ROUND: Duration = Duration::from_secs(24 * 3600);
+/// Two renewals fit into what is left when the first is due.
+const REQUESTS_IN_A_TTL: u32 = 6;
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `leasehold lock`
+pub(crate) async fn lock(args: LockArgs) -> Result<ExitCode, Failure> {
+    let LockArgs { name, ttl, under } = args;
+    let (class, id) = name::split(&name)?;
+    let whole = class.resource(id).map_err(Error::from)?;
+    let mut signals = Signals::listen().map_err(|e| Failure::Io("cannot listen for signals", e))?;
+    let coord = connect(&under, ttl, &mut signals).await?;
+    // The command may take as long as it takes: its own end is the lock's.
+    let mutexes = coord.mutexes_of(class).ttl(ttl).max_hold(Duration::MAX);
+    let locked = async {
+        if under.no_wait {
+            return mutexes.try_lock(id).await;
+        }
+        loop {
+            let wait = under.wait.unwrap_or(ROUND);
+            match mutexes.lock_timeout(id, wait).await {
+                Err(Error::Busy(_)) if under.wait.is_none() => {}
+                result => return result,
+            }
+        }
+    };
+    let guard = match signals.or(locked).await {
+        Ok(guard) => guard,
+        Err(failure) => return Err(give_up(&coord, failure).await),
+    };
+    let ended = wrapped(&coord, &guard, ttl, under, &mut signals, whole.as_str()).await;
+    let released = guard.release().await;
+    finish(&coord, ended, released, whole.as_str()).await
+}
+
+/// `leasehold elect`
+pub(crate) async fn elect(args: ElectArgs) -> Result<ExitCode, Failure> {
+    let ElectArgs { name, ttl, under } = args;
+    let whole = name::of_election(&name)?;
+    let mut signals = Signals::listen().map_err(|e| Failure::Io("cannot listen for signals", e))?;
+    let coord = connect(&under, ttl, &mut signals).await?;
+    let election = coord.election(&name)?.ttl(ttl);
+    let elected = async {
+        match under.wait {
+            _ if under.no_wait => Ok(election.try_lead().await?),
+            None => Ok(election.campaign().await?),
+            Some(wait) => match coord.env().timeout(wait, election.campaign()).await {
+                Ok(elected) => Ok(elected?),
+                Err(_) => Err(match election.leader().await? {
+                    Some(leader) => Failure::Busy(format!(
+                        "`{name}` is led by {} for {:.1?}; wait longer, or do without",
+                        leader.label, leader.leads_for
+                    )),
+                    None => Failure::Busy(format!("`{name}` had no leader for us within {wait:?}")),
+                }),
+            },
+        }
+    };
+    let leadership = match signals.or(elected).await {
+        Ok(leadership) => leadership,
+        Err(failure) => return Err(give_up(&coord, failure).await),
+    };
+    let ended = wrapped(
+        &coord,
+        &leadership,
+        ttl,
+        under,
+        &mut signals,
+        whole.as_str(),
+    )
+    .await;
+    let released = leadership.resign().await;
+    finish(&coord, ended, released, whole.as_str()).await
+}
+
+async fn connect(
+    under: &Under,
+    ttl: Duration,
+    signals: &mut Signals,
+) -> Result<Coordinator, Failure> {
+    if ttl < SHORTEST_TTL {
+        let text = format!(
+            "a TTL of {ttl:?} leaves no time to stop a command in: choose one of {SHORTEST_TTL:?} or more"
+        );
+        return Err(Failure::Usage(text));
+    }
+    let builder = under.place.shared()?;
+    let connecting = builder
+        .label(place::label(under.label.as_deref()))
+        .request_timeout(REQUEST_TIMEOUT.min(ttl / REQUESTS_IN_A_TTL))
+        .connect();
+    let coord = signals.or(connecting).await?;
+    coord.check_ttl(ttl)?;
+    Ok(coord)
+}
+
+/// Leaves the queue before it ends.
+async fn give_up(coord: &Coordinator, failure: Failure) -> Failure {
+    coord.shutdown(Duration::ZERO).await;
+    failure
+}
+
+async fn wrapped(
+    coord: &Coordinator,
+    lease: &Lease,
+    ttl: Duration,
+    under: Under,
+    signals: &mut Signals,
+    name: &str,
+) -> Result<ExitCode, Failure> {
+    let wrapped = Wrapped {
+        lease,
+        env: coord.env(),
+        ttl,
+        name,
+    };
+    wrapped.run(&under.command, signals).await
+}
+
+/// The command has ended, and the release was answered or not.
+async fn finish(
+    coord: &Coordinator,
+    ended: Result<ExitCode, Failure>,
+    released: Result<(), Error>,
+    name: &str,
+) -> Result<ExitCode, Failure> {
+    let code = match (ended, released) {
+        (Ok(_), Err(Error::Lost(lost))) => Err(Failure::Lost {
+            name: name.to_owned(),
+            cause: lost.cause,
+        }),
+        (Ok(code), Err(error)) => {
+            eprintln!(
+                "leasehold: `{name}` was held until the command had ended, but not released: {error}"
+            );
+            Ok(code)
+        }
+        (ended, _) => ended,
+    };
+    coord.shutdown(Duration::ZERO).await;
+    code
+}
+
+impl Signals {
+    /// `work`, unless a signal comes first.
+    async fn or<T, E>(&mut self, work: impl Future<Output = Result<T, E>>) -> Result<T, Failure>
+    where
+        Failure: From<E>,
+    {
+        tokio::select! {
+            biased;
+            signal = self.fatal() => Err(Failure::Interrupted(signal)),
+            done = work => Ok(done?),
+        }
+    }
+}

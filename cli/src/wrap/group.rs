@@ -1,0 +1,94 @@
+//! The command and all it starts: one process group.
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitStatus;
+
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, test_kill_process_group,
+    waitid, waitpgid,
+};
+use tokio::process::{Child, Command};
+
+use crate::exit::Failure;
+
+pub(super) struct Group {
+    leader: Child,
+    id: Pid,
+}
+
+impl Group {
+    /// Starts the command as the leader of a new group. `environment` replaces what the user's has under these names.
+    pub(super) fn spawn(
+        command: &[OsString],
+        environment: &[(&str, String)],
+    ) -> Result<Self, Failure> {
+        // Orphans of the group become ours, so that we see them end whatever runs as process 1 here.
+        #[cfg(target_os = "linux")]
+        if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
+            return Err(Failure::Io(
+                "cannot watch what the command starts",
+                error.into(),
+            ));
+        }
+        let (program, words) = command
+            .split_first()
+            .ok_or_else(|| Failure::Usage("name a command behind --".into()))?;
+        let mut command = Command::new(program);
+        command.args(words).process_group(0);
+        // Last, so that nothing the user set stands in their place.
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        let leader = command.spawn().map_err(|source| Failure::Command {
+            program: program.clone(),
+            source,
+        })?;
+        let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let id = id.ok_or_else(|| {
+            Failure::Io(
+                "the command has no process id",
+                io::ErrorKind::NotFound.into(),
+            )
+        })?;
+        Ok(Self { leader, id })
+    }
+
+    pub(super) fn id(&self) -> Pid {
+        self.id
+    }
+
+    /// The command's own end.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn ended(&mut self) -> Result<ExitStatus, Failure> {
+        let ended = self.leader.wait().await;
+        ended.map_err(|error| Failure::Io("cannot wait for the command", error))
+    }
+
+    /// To every process of it. One that is gone needs none.
+    pub(super) fn signal(&self, signal: Signal) {
+        let _ = kill_process_group(self.id, signal);
+    }
+
+    /// Asks all of it to end; a stopped process has to go on for that.
+    pub(super) fn stop(&self) {
+        self.signal(Signal::TERM);
+        self.signal(Signal::CONT);
+    }
+
+    /// What stopped the command, if something did since this was last asked.
+    pub(super) fn stopped_by(&self) -> Option<Signal> {
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        let status = waitid(WaitId::Pid(self.id), options).ok()??;
+        Signal::from_named_raw(status.stopping_signal()?)
+    }
+
+    /// Whether no process is left in it. For when the command itself has ended: it takes the status of what is left.
+    pub(super) fn is_empty(&self) -> bool {
+        while let Ok(Some(_)) = waitpgid(self.id, WaitOptions::NOHANG) {}
+        matches!(
+            test_kill_process_group(self.id),
+            Err(rustix::io::Errno::SRCH)
+        )
+    }
+}
