@@ -4,7 +4,7 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use leasehold::{Coordinator, Error, Lease};
+use leasehold::{Coordinator, Error, Lease, ResourceName};
 
 use crate::args::{ElectArgs, LockArgs, Under};
 use crate::exit::Failure;
@@ -18,6 +18,9 @@ const ROUND: Duration = Duration::from_secs(24 * 3600);
 /// Two renewals fit into what is left when the first is due.
 const REQUESTS_IN_A_TTL: u32 = 6;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a process that is done waits for a store's last answer.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// `leasehold lock`
 pub(crate) async fn lock(args: LockArgs) -> Result<ExitCode, Failure> {
@@ -45,8 +48,9 @@ pub(crate) async fn lock(args: LockArgs) -> Result<ExitCode, Failure> {
         Err(failure) => return Err(give_up(&coord, failure).await),
     };
     let ended = wrapped(&coord, &guard, ttl, under, &mut signals, whole.as_str()).await;
-    let released = guard.release().await;
-    finish(&coord, ended, released, whole.as_str()).await
+    let ended = give_back(ended, &whole, guard.release()).await;
+    wind_down(&coord).await;
+    ended
 }
 
 /// `leasehold elect`
@@ -85,8 +89,9 @@ pub(crate) async fn elect(args: ElectArgs) -> Result<ExitCode, Failure> {
         whole.as_str(),
     )
     .await;
-    let released = leadership.resign().await;
-    finish(&coord, ended, released, whole.as_str()).await
+    let ended = give_back(ended, &whole, leadership.resign()).await;
+    wind_down(&coord).await;
+    ended
 }
 
 async fn connect(
@@ -112,8 +117,20 @@ async fn connect(
 
 /// Leaves the queue before it ends.
 async fn give_up(coord: &Coordinator, failure: Failure) -> Failure {
-    coord.shutdown(Duration::ZERO).await;
+    wind_down(coord).await;
     failure
+}
+
+/// Lets the background finish what it can. A store that does not answer is not waited for: leases end by themselves.
+async fn wind_down(coord: &Coordinator) {
+    let ended = coord
+        .env()
+        .timeout(FAREWELL, coord.shutdown(Duration::ZERO));
+    if ended.await.is_err() {
+        eprintln!(
+            "leasehold: the store does not answer: what is not released there ends with its TTL"
+        );
+    }
 }
 
 async fn wrapped(
@@ -133,16 +150,18 @@ async fn wrapped(
     wrapped.run(&under.command, signals).await
 }
 
-/// The command has ended, and the release was answered or not.
-async fn finish(
-    coord: &Coordinator,
+/// Releases what the command ran under, unless it was stopped because the store does not answer.
+async fn give_back(
     ended: Result<ExitCode, Failure>,
-    released: Result<(), Error>,
-    name: &str,
+    name: &ResourceName,
+    release: impl Future<Output = Result<(), Error>>,
 ) -> Result<ExitCode, Failure> {
-    let code = match (ended, released) {
+    if let Err(Failure::Lost { .. } | Failure::RunningOut { .. }) = ended {
+        return ended;
+    }
+    match (ended, release.await) {
         (Ok(_), Err(Error::Lost(lost))) => Err(Failure::Lost {
-            name: name.to_owned(),
+            name: name.to_string(),
             cause: lost.cause,
         }),
         (Ok(code), Err(error)) => {
@@ -152,9 +171,7 @@ async fn finish(
             Ok(code)
         }
         (ended, _) => ended,
-    };
-    coord.shutdown(Duration::ZERO).await;
-    code
+    }
 }
 
 impl Signals {

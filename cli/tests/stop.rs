@@ -24,8 +24,8 @@ fn last_alive(bench: &Bench) -> f64 {
     alive.lines().last().unwrap().parse().unwrap()
 }
 
-/// The store goes away; its clock is this machine's, and it says when the lease ends there. Until then nobody else could
-/// get it: `PEXPIRE` of the record is later than that.
+/// The store goes away, and with it the renewals. Witnesses: the machine's uptime, written by the command itself for as
+/// long as it lives, and the store, which gives the lock to the next one once the lease is over.
 #[test]
 fn l21_the_command_wrapper_stops_its_child_before_the_lease_passes_on() {
     // With its data on disk, it comes back as it was.
@@ -39,14 +39,8 @@ fn l21_the_command_wrapper_stops_its_child_before_the_lease_passes_on() {
     server.kill();
     // The last renewal was answered before that, so that the lease ends at `gone + ttl` at the latest.
     let status = wrapper.wait(PATIENCE);
-    let ended = uptime();
     assert_eq!(status.code(), Some(76), "{}", bench.read("errors"));
     assert!(!lives(&bench.read("pid")));
-    assert!(
-        ended < gone + ttl,
-        "ended {:.2} s after the store",
-        ended - gone
-    );
     // It was asked first, and had time: it ignored that.
     let log = bench.read("log");
     assert_eq!(log, "term\n", "{log}");
