@@ -49,11 +49,12 @@ What the command gets:
   LEASEHOLD_FENCE  the fence of this grant: send it along with what is written
   LEASEHOLD_NAME   the whole name of what is held
 
-How the command ends: it runs in a process group of its own. Signals (TERM, INT, HUP, QUIT, USR1, USR2, WINCH) are
-forwarded to the group. If the store does not answer any more, or the lease is revoked, the group gets TERM when a third
-of the TTL is left and KILL when a tenth is left: it is dead before the lease can pass on. So it is if leasehold itself
-is killed or stopped. What the command left running in its group is stopped when it ends. A process that leaves the
-group (setsid, a daemon) is nobody's here. The command cannot be suspended (^Z): its lease would go on.
+How the command ends: it runs in a process group of its own, and signals (TERM, INT, HUP, QUIT,
+USR1, USR2, WINCH) are forwarded to all of it. If the store does not answer any more, or the lease
+is revoked, the group gets TERM when a third of the TTL is left and KILL when a tenth is left: it
+is dead before the lease can pass on, also if leasehold itself is killed or stopped. What a command
+leaves running in its group is stopped when it ends; a process that left the group (setsid, a
+daemon) is not. A command under a lease cannot be suspended (^Z): the lease would go on.
 
 Exit codes:
   the command's own, or 128 + the number of the signal that ended it
@@ -76,7 +77,7 @@ Exit codes:
     after_long_help = format!(
         "{ENDS}\n\nExamples:\n  \
          leasehold lock backup -- /usr/local/bin/backup --full\n  \
-         leasehold lock backup --no-wait -- make deploy || [ $? = 75 ] && echo 'someone else does it'\n  \
+         leasehold lock deploy --no-wait -- make deploy; [ $? = 75 ] && echo 'someone else does it'\n  \
          leasehold lock invoice/7 --store redis://cache --namespace billing --wait 5s -- ./repair 7\n  \
          leasehold lock demo -- sh -c 'echo $LEASEHOLD_FENCE'"
     )
@@ -155,8 +156,8 @@ pub(crate) struct Under {
 /// also be a whole name as it is listed here (`~election/janitor`).
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Times are the store's. A holder that LASTS 0s is gone: its lease passes on when someone asks. A waiter that is not live
-was not heard from lately, and is passed over.
+Times are the store's. A holder that LASTS 0.0s is gone: its lease passes on when someone asks. A
+waiter that is not live was not heard from lately, and is passed over.
 
 Examples:
   leasehold inspect

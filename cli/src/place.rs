@@ -20,7 +20,7 @@ const NAMESPACE: &str = "default";
 #[derive(Debug, Args)]
 pub(crate) struct Place {
     /// The store: sqlite:PATH, redis://HOST[:PORT][/DB] or rediss://... [default: the file leasehold/leasehold.db in
-    /// $XDG_STATE_HOME, or else in ~/.local/state]
+    /// $XDG_STATE_HOME, or else in ~/.local/state; for bench none]
     #[arg(
         long,
         value_name = "URL",
@@ -30,8 +30,14 @@ pub(crate) struct Place {
     )]
     pub(crate) store: Option<String>,
 
-    /// The application's part of the store [default: default]
-    #[arg(long, value_name = "NS", env = "LEASEHOLD_NAMESPACE", global = true)]
+    /// The application's part of the store [default: default, for bench leasehold-bench]
+    #[arg(
+        long,
+        value_name = "NS",
+        env = "LEASEHOLD_NAMESPACE",
+        hide_env_values = true,
+        global = true
+    )]
     pub(crate) namespace: Option<String>,
 }
 

@@ -1,8 +1,8 @@
 //! `leasehold lock` and `elect`: who gets it, what the command gets, what it ends with.
 
-mod common;
+#![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::time::Duration;
+mod common;
 
 use common::{Bench, PATIENCE};
 use leasehold_testkit::Process;
@@ -51,7 +51,7 @@ fn twenty_at_once_on_one_file_never_overlap() {
         .map(|n| bench.start(&args, &format!("errors-{n}")))
         .collect();
     for (n, process) in running.iter_mut().enumerate() {
-        let status = process.wait(Duration::from_secs(60));
+        let status = process.wait(2 * PATIENCE);
         assert!(
             status.success(),
             "{status}: {}",

@@ -1,5 +1,7 @@
 //! The command is dead before its lease can pass on, whatever happens to the store or to `leasehold`.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use std::time::Duration;
@@ -8,11 +10,11 @@ use common::{Bench, PATIENCE, lives};
 use leasehold_testkit::{RedisServer, signal, wait_until};
 
 /// Says each 20 ms that it lives, and since when the machine runs; ignores TERM.
-const STUBBORN: &str = r#"
+const STUBBORN: &str = r"
 trap 'echo term >> log' TERM
 echo $$ > pid
 while :; do cut -d' ' -f1 /proc/uptime >> alive; sleep 0.02; done
-"#;
+";
 
 fn uptime() -> f64 {
     let text = std::fs::read_to_string("/proc/uptime").unwrap();

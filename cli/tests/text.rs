@@ -1,5 +1,7 @@
 //! What `leasehold` prints: help, and errors that say what to do.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use common::Bench;

@@ -41,8 +41,9 @@ A pair is a lock and its unlock. The fields:
   held_s                     for how long it was held, in all
   requests                   what was sent to the store
 
-The floors are the least that a lock on Redis can take: SET NX PX, then compare-and-delete by a script, over the same
-client library; who finds it held asks again at once. They have no queue, no fence and no renewal.
+The floors are the least that a lock on Redis can take: SET NX PX, then compare-and-delete by a
+script, over the same client library; who finds it held asks again at once. They have no queue, no
+fence and no renewal.
 
 Examples:
   leasehold bench --store redis://localhost solo --count 20000

@@ -1,6 +1,7 @@
 //! The built `leasehold`, on a store of the test's own.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,40 +11,40 @@ use leasehold_testkit::{Process, wait_until};
 use tempfile::TempDir;
 
 /// Nothing here takes this long; a test that waits for more has failed.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A folder in which a test's store and its witnesses lie.
-pub struct Bench {
+pub(crate) struct Bench {
     folder: TempDir,
     store: String,
 }
 
 impl Bench {
     /// On the default store, in a home of its own.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::on("")
     }
 
     /// On the store at `url`.
-    pub fn on(url: &str) -> Self {
+    pub(crate) fn on(url: &str) -> Self {
         Self {
             folder: TempDir::with_prefix("leasehold-cli-").unwrap(),
             store: url.to_owned(),
         }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// What stands in a file, if it is there.
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
     /// Waits until `text` stands in a file, and returns all that does.
     #[track_caller]
-    pub fn wait_for(&self, name: &str, text: &str) -> String {
+    pub(crate) fn wait_for(&self, name: &str, text: &str) -> String {
         wait_until(PATIENCE, &format!("{text:?} in {name}"), || {
             self.read(name).contains(text)
         });
@@ -51,14 +52,14 @@ impl Bench {
     }
 
     /// `leasehold` with these arguments, in the folder, and with nothing of the tester's own settings.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_leasehold"));
         command.args(args);
         self.at_home(&mut command);
         command
     }
 
-    pub fn at_home(&self, command: &mut Command) {
+    pub(crate) fn at_home(&self, command: &mut Command) {
         command.current_dir(self.folder.path());
         command.env("HOME", self.folder.path());
         command.env_remove("XDG_STATE_HOME");
@@ -71,20 +72,20 @@ impl Bench {
     }
 
     /// As [`command`](Self::command), for checking what it prints and ends with.
-    pub fn run(&self, args: &[&str]) -> assert_cmd::assert::Assert {
+    pub(crate) fn run(&self, args: &[&str]) -> assert_cmd::assert::Assert {
         let mut command = assert_cmd::Command::from_std(self.command(args));
         command.timeout(PATIENCE).assert()
     }
 
     /// In the background. Standard error goes to `errors` in the folder.
-    pub fn start(&self, args: &[&str], errors: &str) -> Process {
+    pub(crate) fn start(&self, args: &[&str], errors: &str) -> Process {
         let errors = std::fs::File::create(self.path(errors)).unwrap();
         Process::spawn(self.command(args).stdout(Stdio::null()).stderr(errors))
     }
 }
 
 /// Whether a process lives: one that ended, and was not waited for by whoever inherited it, does not.
-pub fn lives(pid: &str) -> bool {
+pub(crate) fn lives(pid: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat"));
     stat.is_ok_and(|stat| {
         let state = stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next());
