@@ -64,7 +64,7 @@ async fn find(coord: &Coordinator, args: &InspectArgs) -> Result<(Vec<Inspection
 
 /// For people: tenths below a minute, seconds beyond.
 fn seconds(duration: Duration) -> String {
-    if duration < Duration::from_secs(60) {
+    if duration < Duration::from_mins(1) {
         return format!("{:.1}s", duration.as_secs_f64());
     }
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()

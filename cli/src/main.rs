@@ -41,8 +41,8 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Lock(args) => under::lock(args).await,
-        Command::Elect(args) => under::elect(args).await,
+        Command::Lock(args) => Box::pin(under::lock(args)).await,
+        Command::Elect(args) => Box::pin(under::elect(args)).await,
         Command::Inspect(args) => inspect::run(&args).await,
         Command::Bench(args) => bench::run(args).await,
     }

@@ -16,13 +16,16 @@ use crate::exit::Failure;
 
 const NAMESPACE: &str = "default";
 
+const STORE: &str = "The store: sqlite:PATH, redis://HOST[:PORT][/DB] or rediss://... [default: the file \
+                     leasehold/leasehold.db in $XDG_STATE_HOME, or else in ~/.local/state; for bench none]";
+
 /// Where leases are kept.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
-    /// The store: sqlite:PATH, redis://HOST[:PORT][/DB] or rediss://... [default: the file leasehold/leasehold.db in
-    /// $XDG_STATE_HOME, or else in ~/.local/state; for bench none]
+    /// The store.
     #[arg(
         long,
+        help = STORE,
         value_name = "URL",
         env = "LEASEHOLD_STORE",
         hide_env_values = true,

@@ -14,7 +14,7 @@ use crate::{name, place};
 /// A shorter one leaves no time to stop a command in.
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
 /// "Until it is granted" stands in the queue this long, and then again.
-const ROUND: Duration = Duration::from_secs(24 * 3600);
+const ROUND: Duration = Duration::from_hours(24);
 /// Two renewals fit into what is left when the first is due.
 const REQUESTS_IN_A_TTL: u32 = 6;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,7 +43,7 @@ pub(crate) async fn lock(args: LockArgs) -> Result<ExitCode, Failure> {
             }
         }
     };
-    let guard = match signals.or(locked).await {
+    let guard = match signals.or(Box::pin(locked)).await {
         Ok(guard) => guard,
         Err(failure) => return Err(give_up(&coord, failure).await),
     };
@@ -76,7 +76,7 @@ pub(crate) async fn elect(args: ElectArgs) -> Result<ExitCode, Failure> {
             },
         }
     };
-    let leadership = match signals.or(elected).await {
+    let leadership = match signals.or(Box::pin(elected)).await {
         Ok(leadership) => leadership,
         Err(failure) => return Err(give_up(&coord, failure).await),
     };

@@ -136,7 +136,7 @@ struct Turn {
     /// For how long it holds it
     #[arg(long, value_name = "DUR", default_value = "0s", value_parser = duration)]
     hold: Duration,
-    /// Write when each turn began and ended to this file: two numbers a line, CLOCK_BOOTTIME in ns
+    /// Write when each turn began and ended to this file: two numbers a line, nanoseconds since boot
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 }

@@ -144,7 +144,7 @@ impl Wrapped<'_> {
                     group.stop();
                     stopped = Some(Stopped::Revoked);
                 }
-                signal = signals.next() => self.pass_on(signal, group, guard, terminal.as_ref()),
+                signal = signals.next() => Self::pass_on(signal, group, guard, terminal.as_ref()),
                 () = self.env.sleep(self.ttl / BEATS) => {}
             }
         }
@@ -163,13 +163,8 @@ impl Wrapped<'_> {
         self.lease.running_out(self.ttl / WARN).await;
     }
 
-    fn pass_on(
-        &self,
-        signal: Signal,
-        group: &Group,
-        guard: &mut Guard,
-        terminal: Option<&Terminal>,
-    ) {
+    /// Gives a signal to the command, or deals with it here.
+    fn pass_on(signal: Signal, group: &Group, guard: &mut Guard, terminal: Option<&Terminal>) {
         match signal {
             Signal::CHILD => {
                 let Some(by) = group.stopped_by() else { return };
