@@ -9,11 +9,12 @@ use std::time::Duration;
 use common::{Bench, PATIENCE, lives};
 use leasehold_testkit::{RedisServer, signal, wait_until};
 
-/// Says each 20 ms that it lives, and since when the machine runs; ignores TERM.
+/// Says each 20 ms that it lives, and since when the machine runs; ignores TERM. It ends with the folder: if the promise
+/// is broken, nothing of it stays.
 const STUBBORN: &str = r"
 trap 'echo term >> log' TERM
 echo $$ > pid
-while :; do cut -d' ' -f1 /proc/uptime >> alive; sleep 0.02; done
+while [ -e pid ]; do cut -d' ' -f1 /proc/uptime >> alive; sleep 0.02; done
 ";
 
 fn uptime() -> f64 {
@@ -79,7 +80,8 @@ fn a_store_that_hangs_is_no_better_than_one_that_is_gone() {
 fn a_command_that_ends_when_asked_is_not_killed() {
     let mut server = RedisServer::start();
     let bench = Bench::on(&server.url());
-    let body = "trap 'echo bye > bye; exit 0' TERM; echo > held; while :; do sleep 0.02; done";
+    let body =
+        "trap 'echo bye > bye; exit 0' TERM; echo > held; while [ -e held ]; do sleep 0.02; done";
     let held = ["lock", "demo", "--ttl", "2s", "--", "sh", "-c", body];
     let mut wrapper = bench.start(&held, "errors");
     bench.wait_for("held", "\n");
@@ -109,7 +111,7 @@ fn signals_are_forwarded_to_all_of_the_command() {
     let bench = Bench::new();
     // A grandchild hears it too.
     let body = r#"
-        sh -c 'trap "echo grandchild >> log; exit 0" USR1; echo >> up; while :; do sleep 0.02; done' &
+        sh -c 'trap "echo grandchild >> log; exit 0" USR1; echo >> up; while [ -e up ]; do sleep 0.02; done' &
         trap 'echo child >> log' USR1
         echo >> up
         wait; wait; exit 6
@@ -130,13 +132,16 @@ fn grandchildren_end_with_the_command() {
     let bench = Bench::new();
     // One that ends when asked, and one that does not; both outlive the command.
     let body = r#"
-        sh -c 'echo $$ > meek; while :; do sleep 0.02; done' &
-        sh -c 'trap "" TERM; echo $$ > stubborn; while :; do sleep 0.02; done' &
+        sh -c 'echo $$ > meek; while [ -e meek ]; do sleep 0.02; done' > out &
+        sh -c 'trap "" TERM; echo $$ > stubborn; while [ -e stubborn ]; do sleep 0.02; done' > out &
         until [ -s meek ] && [ -s stubborn ]; do sleep 0.01; done
         exit 4
     "#;
-    let ended = bench.run(&["lock", "demo", "--ttl", "2s", "--", "sh", "-c", body]);
-    ended.code(4);
+    let mut wrapper = bench.start(
+        &["lock", "demo", "--ttl", "2s", "--", "sh", "-c", body],
+        "errors",
+    );
+    assert_eq!(wrapper.wait(PATIENCE).code(), Some(4));
     assert!(!lives(&bench.read("meek")));
     assert!(!lives(&bench.read("stubborn")));
 }
