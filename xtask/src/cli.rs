@@ -4,7 +4,7 @@ use std::env;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use crate::{check, dependencies, proofs, rust_versions, sim, test};
+use crate::{bench, check, dependencies, proofs, rust_versions, sim, test};
 
 struct Task {
     name: &'static str,
@@ -23,7 +23,7 @@ enum Takes {
     All,
 }
 
-const TASKS: [Task; 7] = [
+const TASKS: [Task; 8] = [
     Task {
         name: "test",
         about: "install what the tests need (redis-server), then run every test of every crate;\n\
@@ -45,6 +45,13 @@ const TASKS: [Task; 7] = [
                 `cargo xtask sim --planted` shows that each planted bug is caught",
         takes: Takes::All,
         run: sim::run,
+    },
+    Task {
+        name: "bench",
+        about: "measure on a Redis server of its own, for some minutes, and write the table of\n\
+                docs/PERFORMANCE.md; nothing else should run meanwhile",
+        takes: Takes::Nothing,
+        run: |_| bench::run(),
     },
     Task {
         name: "rust-versions",
@@ -196,7 +203,7 @@ mod tests {
     fn what_is_unknown_is_named_with_what_is_known() {
         assert_eq!(
             parsed("tset"),
-            "unknown command `tset`; the commands are: test, check, sim, rust-versions, dependencies, \
+            "unknown command `tset`; the commands are: test, check, sim, bench, rust-versions, dependencies, \
              soak, cancellations"
         );
         assert!(parsed("--quiet test").starts_with("unknown flag `--quiet`"));

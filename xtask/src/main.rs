@@ -9,6 +9,7 @@ mod cli;
 mod run;
 mod workspace;
 
+mod bench;
 mod check;
 mod dependencies;
 mod prerequisites;
