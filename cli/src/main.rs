@@ -19,7 +19,10 @@ use crate::args::{Cli, Command};
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
-    // Before anything else: this process may be the guard of another one.
+    // Before anything else: this process may be part of another one's work.
+    if wrap::is_start() {
+        return wrap::start();
+    }
     if wrap::is_guard() {
         return wrap::guard();
     }

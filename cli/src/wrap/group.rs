@@ -10,6 +10,7 @@ use rustix::process::{
 };
 use tokio::process::{Child, Command};
 
+use super::start;
 use crate::exit::Failure;
 
 pub(super) struct Group {
@@ -18,7 +19,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Starts the command as the leader of a new group. `environment` replaces what the user's has under these names.
+    /// Starts the command as the leader of a new group, stopped. `environment` replaces what the user's has under these names.
     pub(super) fn spawn(
         command: &[OsString],
         environment: &[(&str, String)],
@@ -31,29 +32,27 @@ impl Group {
                 error.into(),
             ));
         }
-        let (program, words) = command
-            .split_first()
-            .ok_or_else(|| Failure::Usage("name a command behind --".into()))?;
-        let mut command = Command::new(program);
-        command.args(words).process_group(0);
+        let failed = |error| Failure::Io("cannot start the command", error);
+        let words = command;
+        let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        command.arg(start::ARGUMENT).args(words).process_group(0);
         // Last, so that nothing the user set stands in their place.
         command.envs(environment.iter().map(|(name, value)| (name, value)));
-        let leader = command.spawn().map_err(|source| Failure::Command {
-            program: program.clone(),
-            source,
-        })?;
+        let leader = command.spawn().map_err(failed)?;
         let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let id = id.ok_or_else(|| {
-            Failure::Io(
-                "the command has no process id",
-                io::ErrorKind::NotFound.into(),
-            )
-        })?;
+        let id = id.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         Ok(Self { leader, id })
     }
 
     pub(super) fn id(&self) -> Pid {
         self.id
+    }
+
+    /// Whether it has not stopped yet, to wait for CONT; nor ended.
+    pub(super) fn is_starting(&mut self) -> Result<bool, Failure> {
+        let ended = self.leader.try_wait();
+        let ended = ended.map_err(|error| Failure::Io("cannot wait for the command", error))?;
+        Ok(ended.is_none() && self.stopped_by().is_none())
     }
 
     /// The command's own end.

@@ -92,9 +92,7 @@ impl Guard {
 
 /// Whether this process was started as a guard.
 pub(crate) fn is_guard() -> bool {
-    std::env::args_os()
-        .nth(1)
-        .is_some_and(|word| word == ARGUMENT)
+    super::first_argument_is(ARGUMENT)
 }
 
 /// What a guard does.

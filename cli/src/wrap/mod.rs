@@ -8,6 +8,7 @@
 mod group;
 mod guard;
 mod signals;
+mod start;
 mod terminal;
 
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ use group::Group;
 use guard::Guard;
 pub(crate) use guard::{is_guard, run as guard};
 pub(crate) use signals::Signals;
+pub(crate) use start::{is_start, run as start};
 use terminal::Terminal;
 
 /// What remains of the TTL when the group gets TERM: a lease that is renewed keeps more than half of it.
@@ -33,6 +35,8 @@ const RESERVE: u32 = 10;
 const BEATS: u32 = 12;
 /// How long what a command leaves behind has after TERM.
 const LEFTOVERS: Duration = Duration::from_secs(5);
+/// How often a process is looked at that is to start.
+const SOON: Duration = Duration::from_millis(1);
 /// How often a group is looked at that is to end.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -65,7 +69,11 @@ impl Wrapped<'_> {
             ("LEASEHOLD_FENCE", self.lease.fence().to_string()),
         ];
         let mut group = Group::spawn(command, &environment)?;
+        while group.is_starting()? {
+            self.env.sleep(SOON).await;
+        }
         guard.watch(group.id());
+        group.signal(Signal::CONT);
         let (status, stopped) = self.until_it_ends(&mut group, &mut guard, signals).await?;
         let is_empty = self.end_leftovers(&group, &mut guard).await;
         // Only the guard may take the terminal back: it ignores what the system sends to those in the background.
@@ -211,6 +219,12 @@ impl Wrapped<'_> {
         }
         true
     }
+}
+
+fn first_argument_is(word: &str) -> bool {
+    std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == word)
 }
 
 fn code(status: ExitStatus) -> ExitCode {
