@@ -67,9 +67,10 @@ impl Attempt {
         };
         let op = Op::Acquire(Acquire {
             rid: self.rid,
-            not_after_us: match planted(Bug::RetryExtends) {
-                true => core.not_after_us(core.patience(ask)),
-                false => self.not_after_us,
+            not_after_us: if planted(Bug::RetryExtends) {
+                core.not_after_us(core.patience(ask))
+            } else {
+                self.not_after_us
             },
             weight: Weight::All,
             capacity: Capacity::ONE,

@@ -96,9 +96,10 @@ impl Lead {
                     return Ok(holding);
                 }
                 Ok((Reply::Queued { check_in_us, .. }, _)) => {
-                    let check = match planted(Bug::PushIsAwaited) {
-                        true => deadline,
-                        false => now + Duration::from_micros(check_in_us),
+                    let check = if planted(Bug::PushIsAwaited) {
+                        deadline
+                    } else {
+                        now + Duration::from_micros(check_in_us)
                     };
                     let pushed = self.wait_for_push(check.min(deadline)).await;
                     if let Some((block, term)) = pushed {

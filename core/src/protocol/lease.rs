@@ -423,11 +423,12 @@ impl State {
 /// order survives a store that lost its data or whose clock stepped back.
 fn mint(last: &mut u64, want: u64, seen: u64, now: Now) -> (u64, u64) {
     // Saturating: a damaged number must not stop the store that meets it.
-    let above = if planted(Bug::SeenItself) { 0 } else { 1 };
+    let above = u64::from(!planted(Bug::SeenItself));
     let base = now.wall_us.max(seen.saturating_add(above));
-    let first = match planted(Bug::NoFenceBump) {
-        true => base,
-        false => base.max(last.saturating_add(1)),
+    let first = if planted(Bug::NoFenceBump) {
+        base
+    } else {
+        base.max(last.saturating_add(1))
     };
     let end = first.max(
         first

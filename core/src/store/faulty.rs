@@ -219,6 +219,10 @@ impl State {
 }
 
 /// A request's fate.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is something that can happen to it"
+)]
 struct Fate {
     before: Duration,
     after: Duration,
@@ -275,17 +279,19 @@ impl Network {
     /// Takes a push to its node, as often as it arrives.
     fn push(self: &Arc<Self>, node: NodeId, to: &Listener, event: &Event) {
         let faults = self.faults();
-        let times = match self.chance(faults.lost_pushes) {
-            true => 0,
-            false => 1 + u32::from(self.chance(faults.double_pushes)),
+        let times = if self.chance(faults.lost_pushes) {
+            0
+        } else {
+            1 + u32::from(self.chance(faults.double_pushes))
         };
         for _ in 0..times {
-            let longest = match self.chance(faults.late_pushes) {
-                true => faults.push_delay * 10,
-                false => faults.push_delay,
+            let longest = if self.chance(faults.late_pushes) {
+                faults.push_delay * 10
+            } else {
+                faults.push_delay
             };
             let after = self.up_to(longest);
-            let delivery = Arc::clone(self).deliver(node, to.clone(), event.clone(), after);
+            let delivery = Arc::clone(self).deliver(node, to.clone(), *event, after);
             self.env.spawn(delivery);
         }
     }
