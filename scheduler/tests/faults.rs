@@ -71,6 +71,7 @@ impl Bodies {
 struct World {
     env: Env,
     faulty: FaultyStore,
+    behind: MemoryStore,
     /// A client that meets no faults.
     observer: Coordinator,
 }
@@ -79,11 +80,12 @@ impl World {
     async fn new(seed: u64) -> Self {
         let (env, behind) = (Env::simulated(seed), MemoryStore::new());
         let faulty = FaultyStore::new(Arc::new(behind.clone()), env.clone(), Faults::none());
-        let observer = Coordinator::builder(behind, "test").env(env.clone());
+        let observer = Coordinator::builder(behind.clone(), "test").env(env.clone());
         let observer = observer.connect().await.unwrap();
         Self {
             env,
             faulty,
+            behind,
             observer,
         }
     }
@@ -615,6 +617,48 @@ fn a_cut_off_leader_delays_no_tick_of_the_others() {
             ticks.windows(2).all(|pair| pair[0] + 1 == pair[1]),
             "{ticks:?}"
         );
+        for node in nodes {
+            node.drain().await;
+        }
+    });
+}
+
+/// What is due by a clock that stepped may be hours away: nothing is claimed by it, until it is back, or steady for long
+/// enough to be believed.
+#[test]
+fn a_store_clock_that_steps_starts_nothing_until_it_is_believed() {
+    const HOUR_US: i64 = 3_600_000_000;
+    replay(0..5, async |seed| {
+        let world = World::new(seed).await;
+        let rows = Rows::default();
+        let jobs = |b: Builder| b.jobs([counting("job", EVERY_SECOND, &rows)]);
+        let nodes = [world.start(jobs).await, world.start(jobs).await];
+        world.env.sleep(seconds(5)).await;
+        let mut ticks = Vec::new();
+        let mut so_far = || {
+            ticks.extend(rows.take().into_iter().map(|row| row.tick));
+            ticks.sort_unstable();
+            ticks.clone()
+        };
+        // An hour ahead, and back.
+        world.behind.step_wall_clock(HOUR_US);
+        world.env.sleep(seconds(1)).await;
+        let before = so_far();
+        world.env.sleep(seconds(19)).await;
+        assert_eq!(so_far(), before, "claimed by a clock that stepped");
+        assert!(nodes[0].coord.store_clock_departure().is_some());
+        world.behind.step_wall_clock(-HOUR_US);
+        world.env.sleep(seconds(10)).await;
+        assert_eq!(nodes[0].coord.store_clock_departure(), None);
+        let after = so_far();
+        assert!(after.len() > before.len() + 5, "{after:?}");
+        assert!(after.last().unwrap() - before.last().unwrap() < 40);
+        // An hour ahead, and it stays there.
+        world.behind.step_wall_clock(HOUR_US);
+        world.env.sleep(seconds(60)).await;
+        let later = so_far();
+        assert!(later.last().unwrap() - after.last().unwrap() > 3600);
+        assert!(later.windows(2).all(|pair| pair[0] < pair[1]), "{later:?}");
         for node in nodes {
             node.drain().await;
         }
