@@ -23,6 +23,10 @@ pub use leasehold_scheduler as scheduler;
 pub use leasehold_scheduler::{JobContext, Scheduler, State, jobs, shutdown_signal, singleton_job};
 
 /// The Redis store, and where its credentials come from (feature `redis`).
+/// A fleet of nodes in one process, for tests of your own code (feature `test-util`).
+#[cfg(feature = "test-util")]
+pub use leasehold_core::testing;
+
 #[cfg(feature = "redis")]
 pub use leasehold_redis as redis;
 #[cfg(feature = "redis")]

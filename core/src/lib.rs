@@ -18,6 +18,8 @@ mod register;
 #[cfg(feature = "test-util")]
 mod replay;
 pub mod store;
+#[cfg(feature = "test-util")]
+pub mod testing;
 
 pub use client::{
     Builder, Coordinator, Departure, Health, Holder, Inspection, Listing, Revocation, Shutdown,

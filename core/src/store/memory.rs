@@ -52,6 +52,8 @@ struct Space {
     registers: HashMap<ResourceName, Register>,
     members: BTreeMap<NodeId, (Beat, u64)>,
     listeners: BTreeMap<NodeId, Vec<EventSender>>,
+    #[cfg(feature = "test-util")]
+    sessions: faults::Sessions,
     /// Empty until the first heartbeat.
     incarnation: String,
     calls: u64,
@@ -100,9 +102,16 @@ impl fmt::Debug for MemoryStore {
 #[async_trait]
 impl Connector for MemoryStore {
     async fn open(&self, session: &Session) -> Result<StoreHandle, StoreError> {
+        let space = self.space(&session.namespace);
+        #[cfg(feature = "test-util")]
+        (space
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .sessions)
+            .add(session.node, &session.events);
         Ok(StoreHandle::of(Arc::new(Connection {
             store: self.clone(),
-            space: self.space(&session.namespace),
+            space,
             origin: session.env.now(),
             session: session.clone(),
         })))

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{MemoryStore, Space};
 use crate::env::Env;
 use crate::name::ResourceName;
-use crate::protocol::{Now, Op, Record, RegisterReply, RegisterWrite, Reply};
-use crate::store::Event;
+use crate::protocol::{Entry, NodeId, Now, Op, Record, RegisterReply, RegisterWrite, Reply, Rid};
+use crate::store::{Event, EventSender};
 
 /// What one step of the store did.
 #[derive(Debug)]
@@ -101,6 +101,25 @@ impl Faults {
     }
 }
 
+/// Where clients hear, also those that did not ask for pushes.
+#[derive(Default)]
+pub(super) struct Sessions(Vec<(NodeId, mpsc::WeakUnboundedSender<Event>)>);
+
+impl Sessions {
+    pub(super) fn add(&mut self, node: NodeId, events: &EventSender) {
+        self.0.retain(|(_, events)| events.strong_count() > 0);
+        self.0.push((node, events.downgrade()));
+    }
+
+    fn tell(&self, rid: Rid) {
+        let own = self.0.iter().filter(|(node, _)| *node == rid.node);
+        for events in own.filter_map(|(_, events)| events.upgrade()) {
+            // A client that went away needs no push.
+            let _ = events.send(Event::Revoked(rid));
+        }
+    }
+}
+
 impl Space {
     /// All is gone, but the connections.
     fn forget(&mut self) {
@@ -189,8 +208,9 @@ impl MemoryStore {
         records.map(|(n, r)| (n.clone(), r.clone())).collect()
     }
 
-    /// Takes a resource's holders away, as an operator who deletes them does; its waiters are told to look again.
-    /// Returns whether anybody held it.
+    /// Takes a resource's holders away, as an operator who deletes them does. They are told to look, as if revoked, and
+    /// find that the store does not have them any more; its waiters are told to look again. Returns whether anybody held
+    /// it.
     pub fn delete_holders(&self, namespace: &str, name: &ResourceName) -> bool {
         let Some(space) = self.spaces().get(namespace).cloned() else {
             return false;
@@ -199,10 +219,12 @@ impl MemoryStore {
         let Some(record) = space.records.get_mut(name) else {
             return false;
         };
-        let before = record.entries.len();
-        record.entries.retain(|entry| !entry.holds());
-        let deleted = record.entries.len() < before;
+        let (held, rest) = std::mem::take(&mut record.entries)
+            .into_iter()
+            .partition::<Vec<_>, _>(Entry::holds);
+        record.entries = rest;
+        held.iter().for_each(|entry| space.sessions.tell(entry.rid));
         space.recheck();
-        deleted
+        !held.is_empty()
     }
 }
