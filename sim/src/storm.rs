@@ -181,7 +181,7 @@ fn shut_down(world: &Arc<World>, until: Moment) {
             resource: "",
             hold: None,
             what: "shutdown".into(),
-            within: grace + REQUEST_TIMEOUT * 3,
+            within: grace + REQUEST_TIMEOUT * 3 + Duration::from_millis(50),
             must: false,
         });
         let shut_down = coord.shutdown(grace).await;
