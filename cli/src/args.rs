@@ -129,7 +129,7 @@ pub(crate) struct Under {
     #[command(flatten)]
     pub(crate) place: Place,
 
-    /// How long to stand in the queue [default: until it is granted]
+    /// How long to stand in the queue [default: until it is granted, also if the store goes away and comes back]
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub(crate) wait: Option<Duration>,
 
