@@ -105,6 +105,23 @@ async fn a_revoked_holder_that_cannot_hear_keeps_what_it_was_promised_and_no_mor
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lease_runs_out_when_its_grace_does() {
+    let world = World::new();
+    let (a, b) = (world.node("a").await, world.node("b").await);
+    let guard = mutexes(&a).lock(1).await.unwrap();
+    let name = mutexes(&b).name(1).unwrap();
+    b.revoke(&name, "soon", ms(500)).await.unwrap();
+    // Woken by what it is told, long before the time at which it would look by itself.
+    let running_out = guard.running_out(ms(600));
+    world
+        .env
+        .timeout(TTL / 3 + ms(150), running_out)
+        .await
+        .unwrap();
+    assert!(guard.is_held() && guard.revocation().is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_holder_hears_that_someone_waits() {
     let world = World::new();
     let (a, b) = (world.node("a").await, world.node("b").await);

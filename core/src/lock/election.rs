@@ -67,6 +67,12 @@ impl Election {
         self
     }
 
+    /// A note for people beside this client's label.
+    pub fn label(mut self, note: &str) -> Self {
+        self.label = format!("{} {note}", self.inner.core.label);
+        self
+    }
+
     /// Campaigns until elected. A store that can't be reached is asked again; every other error ends the campaign.
     ///
     /// Leadership has no `max_hold`: it lasts until it is resigned, dropped or lost.

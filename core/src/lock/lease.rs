@@ -73,12 +73,18 @@ impl Lease {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn running_out(&self, left: Duration) {
+        let mut state = self.held.tenure.watch();
         loop {
             let spare = self.remaining().saturating_sub(left);
             if spare.is_zero() {
                 return;
             }
-            self.held.tenure.env.sleep(spare).await;
+            tokio::select! {
+                biased;
+                // Lost, or revoked, which leaves less of it.
+                _ = state.changed() => {}
+                () = self.held.tenure.env.sleep(spare) => {}
+            }
         }
     }
 
