@@ -1,6 +1,10 @@
 //! How one tests code of one's own with `TestFleet`: an invoice that is paid under a lease.
 
 #![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it is a user's: they spawn as they please"
+)]
 
 use std::sync::{Arc, Mutex};
 

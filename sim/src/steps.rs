@@ -200,8 +200,8 @@ impl Lease<'_> {
                 continue;
             }
             let own = self.op.rid() == Some(entry.rid);
-            let ended = own && matches!(self.op, Op::Release(_))
-                || own && matches!(self.reply, Reply::TooHeavy { .. });
+            let is_end = matches!(self.op, Op::Release(_));
+            let ended = own && (is_end || matches!(self.reply, Reply::TooHeavy { .. }));
             let over = match entry.phase {
                 Phase::Held => self.is_over(entry),
                 _ => entry.not_after_us < now_us,

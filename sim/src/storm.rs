@@ -105,7 +105,7 @@ fn pause(world: &Arc<World>) {
     }
     world.recorder.fault(Fault::Paused(id));
     env.pause();
-    let (world, longest) = (Arc::clone(world), Duration::from_millis(5000));
+    let (world, longest) = (Arc::clone(world), Duration::from_secs(5));
     let for_ = up_to(&world.env, longest);
     let later = Arc::clone(&world);
     world.env.spawn(async move {

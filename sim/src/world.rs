@@ -59,7 +59,7 @@ impl World {
         let drift = i64::from(self.plan.drift_ppm);
         let drawn = self
             .env
-            .random(2 * self.plan.drift_ppm.unsigned_abs() as u64 + 1);
+            .random(2 * u64::from(self.plan.drift_ppm.unsigned_abs()) + 1);
         let drift_ppm = i32::try_from(drawn.cast_signed() - drift).unwrap_or(0);
         let env = self.env.node_with_drift(drift_ppm);
         loop {

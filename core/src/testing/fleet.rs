@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::client::Coordinator;
 use crate::env::Env;
 use crate::name::ResourceName;
+use crate::protocol::Entry;
 use crate::store::{Faults, FaultyStore, MemoryStore};
 
 const NAMESPACE: &str = "test";
@@ -134,7 +135,7 @@ impl TestFleet {
         }
         let records = self.memory.records(NAMESPACE);
         let held: Vec<_> = (records.iter())
-            .filter(|(_, record)| record.entries.iter().any(|entry| entry.holds()))
+            .filter(|(_, record)| record.entries.iter().any(Entry::holds))
             .map(|(name, _)| name.as_str())
             .collect();
         panic!("nobody holds `{name}`; held are: {}", held.join(", "));

@@ -90,7 +90,7 @@ impl State<'_> {
             Fault::Resumed(node) => {
                 if let Some(since) = self.paused.remove(node) {
                     for call in self.open.values_mut().filter(|call| call.node == *node) {
-                        call.paused += now - since.max(call.since);
+                        call.paused += now.saturating_sub(since.max(call.since));
                     }
                 }
             }
@@ -105,7 +105,9 @@ impl State<'_> {
         let still = self.paused.get(&call.node).map_or(Duration::ZERO, |since| {
             now.saturating_sub((*since).max(call.since))
         });
-        let took = (now - call.since).saturating_sub(call.paused + still);
+        let took = now
+            .saturating_sub(call.since)
+            .saturating_sub(call.paused + still);
         if took > call.within + call.within / 100 + GRAIN {
             let text = format!(
                 "call {id} ({} {}) took {took:?} of {:?}",

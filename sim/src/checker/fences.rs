@@ -29,6 +29,10 @@ const TOLD: Duration = Duration::from_millis(1500);
 /// A block of fences never runs further ahead of the store's clock than this, in µs.
 const AHEAD_US: u64 = 1_000;
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one arm an event: together they are the rule"
+)]
 pub(super) fn check(history: &[Event]) -> Vec<Violation> {
     let mut violations = Vec::new();
     // While nothing but the wall clock fails, clients can tell the store what was given out.
@@ -134,7 +138,9 @@ pub(super) fn check(history: &[Event]) -> Vec<Violation> {
             What::Fault(Fault::DataLost) => {
                 written.clear();
                 is_quiet = false;
-                given.values_mut().for_each(|given| given.forgotten = true);
+                for given in given.values_mut() {
+                    given.forgotten = true;
+                }
             }
             What::Fault(Fault::WallClock(step)) if *step < 0 => {
                 for given in given.values_mut() {

@@ -14,7 +14,7 @@ struct Hold<'a> {
     weight: u32,
     capacity: u32,
     ttl: Duration,
-    max_hold: Option<Duration>,
+    longest: Option<Duration>,
     since: Duration,
     start: usize,
     /// The last event at which its guard said "held".
@@ -66,7 +66,7 @@ fn holds<'a>(history: &'a [Event], until: usize, violations: &mut Vec<Violation>
                     weight: *weight,
                     capacity: *capacity,
                     ttl: *ttl,
-                    max_hold: *max_hold,
+                    longest: *max_hold,
                     since: event.at,
                     start: at,
                     valid: at,
@@ -85,7 +85,7 @@ fn holds<'a>(history: &'a [Event], until: usize, violations: &mut Vec<Violation>
                 } else {
                     let held_for = event.at.saturating_sub(hold.since);
                     let too_long = hold
-                        .max_hold
+                        .longest
                         .is_some_and(|max| held_for + max / 100 + GRAIN >= max);
                     let just_woke = resumed.get(&hold.node) == Some(&event.at);
                     let comes = hold.since == event.at && !hold.lost && !hold.given_up;
@@ -158,7 +158,7 @@ fn looked_held(hold: &mut Hold<'_>, at: usize, now: Duration, violations: &mut V
         violations.push(Violation::new("who is revoked goes", at, text));
     }
     let held_for = now.saturating_sub(hold.since);
-    if let Some(max) = hold.max_hold
+    if let Some(max) = hold.longest
         && held_for > max + max / 100 + GRAIN
     {
         let text = format!("hold {} is held for {held_for:?} of {max:?}", hold.id);

@@ -223,7 +223,9 @@ impl MemoryStore {
             .into_iter()
             .partition::<Vec<_>, _>(Entry::holds);
         record.entries = rest;
-        held.iter().for_each(|entry| space.sessions.tell(entry.rid));
+        for entry in &held {
+            space.sessions.tell(entry.rid);
+        }
         space.recheck();
         !held.is_empty()
     }
