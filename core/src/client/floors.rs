@@ -83,7 +83,7 @@ pub(super) async fn run(core: Arc<Core>, store: StoreHandle) {
             () = core.env.sleep(PAUSE) => {}
         }
         if planted(Bug::FloorNotRaised) {
-            continue;
+            return;
         }
         let floors = core.floors.to_raise();
         if floors.is_empty() && stopped {
