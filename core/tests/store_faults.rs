@@ -28,7 +28,7 @@ async fn a_store_that_restarts_forgets_everything_and_its_waiters_ask_again() {
     let other = connect(&faulty, &env).await;
     let guard = client.mutexes("m").unwrap().ttl(TTL).lock(1).await.unwrap();
     let incarnation = client.members().incarnation.clone();
-    let waiting = tokio::spawn(async move {
+    let waiting = env.spawn(async move {
         let locks = other.mutexes("m").unwrap().ttl(TTL);
         let guard = locks.lock(1).await.unwrap();
         (guard, other)
