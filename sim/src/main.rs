@@ -10,8 +10,9 @@ const HELP: &str = "\
 Usage: cargo xtask sim [--seeds N] [--start S] | --seed S [--steps] | --planted
 
 Plays N seeds (default 200) from S (default 0), each a fleet on a store and a network that fail, and checks every
-promise over what happened. With --seed: plays that one alone, and prints all that happened, with --steps also each step of the store. With --planted: breaks
-the protocol on purpose, in each of many ways, and plays up to N seeds until a promise is seen to be broken.";
+promise over what happened.
+  --seed S   plays that one alone and prints all that happened, with --steps also each step of the store
+  --planted  breaks protocol and client on purpose, in each of many ways, and plays up to N seeds until that is seen";
 
 #[derive(Debug, PartialEq)]
 enum Request {
