@@ -31,6 +31,8 @@ macro_rules! bugs {
 bugs! {
     /// A grant's fence is the clock alone: the last one given out does not count.
     NoFenceBump,
+    /// A block has 1,024 fences, however far ahead of the clock that runs: after a loss of data the next ones are refused.
+    FixedBlock,
     /// A grant's fence is at least what its client has seen, not more.
     SeenItself,
     /// An expired lease is renewed: the renewal comes before time takes effect.
