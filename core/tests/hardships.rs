@@ -2,50 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
 
+mod common;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use common::{TTL, World, ms, mutexes};
 use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
-use leasehold_core::{Coordinator, Env, Error, Fairness, LostCause, Mutexes, replay};
-
-const TTL: Duration = Duration::from_secs(3);
-
-const fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-struct World {
-    env: Env,
-    store: FaultyStore,
-    behind: MemoryStore,
-}
-
-impl World {
-    fn new(seed: u64) -> Self {
-        let (env, behind) = (Env::simulated(seed), MemoryStore::new());
-        let store = FaultyStore::new(Arc::new(behind.clone()), env.clone(), Faults::none());
-        Self { env, store, behind }
-    }
-
-    async fn node(&self) -> Coordinator {
-        let builder = Coordinator::builder(self.store.clone(), "test").env(self.env.clone());
-        builder.connect().await.unwrap()
-    }
-}
-
-fn mutexes(node: &Coordinator) -> Mutexes {
-    let mutexes = node.mutexes("m").unwrap().ttl(TTL);
-    mutexes.wait(Duration::from_secs(60))
-}
+use leasehold_core::{Coordinator, Env, Error, Fairness, LostCause, replay};
 
 /// A renewal's answer told of the revocation before its push did: the renewer slept on, for all leases.
 #[test]
 fn a_push_of_a_revocation_that_is_known_already_stops_no_renewal() {
     replay(0..20, async |seed| {
-        let world = World::new(seed);
-        let (a, b) = (world.node().await, world.node().await);
+        let world = World::of(seed);
+        let (a, b) = (world.node("node").await, world.node("node").await);
         let other = mutexes(&b).lock(1).await.unwrap();
         let waited = mutexes(&a).lock_timeout(1, ms(10)).await;
         assert!(waited.unwrap_err().is_busy());
@@ -71,8 +44,12 @@ fn a_push_of_a_revocation_that_is_known_already_stops_no_renewal() {
 #[test]
 fn a_farewell_that_arrives_late_ends_nobody_elses_hold() {
     replay(0..60, async |seed| {
-        let world = World::new(seed);
-        let (h, a, c) = (world.node().await, world.node().await, world.node().await);
+        let world = World::of(seed);
+        let (h, a, c) = (
+            world.node("node").await,
+            world.node("node").await,
+            world.node("node").await,
+        );
         let held = mutexes(&h).lock(1).await.unwrap();
         let hasty = mutexes(&a).wait(ms(100));
         let first = world
@@ -110,8 +87,8 @@ fn a_farewell_that_arrives_late_ends_nobody_elses_hold() {
 /// A release that went along with the next acquire was refused, since the store's clock had stepped, and forgotten.
 #[tokio::test(start_paused = true)]
 async fn a_tenure_that_ends_over_a_clock_step_is_not_in_its_clients_way() {
-    let world = World::new(1);
-    let a = world.node().await;
+    let world = World::new();
+    let a = world.node("node").await;
     let strict = mutexes(&a)
         .ttl(Duration::from_secs(30))
         .fairness(Fairness::Strict);
@@ -129,8 +106,8 @@ async fn a_tenure_that_ends_over_a_clock_step_is_not_in_its_clients_way() {
 /// A release was under way, and the shutdown knew nothing of it.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_sees_to_a_release_that_is_under_way() {
-    let world = World::new(1);
-    let (a, b) = (world.node().await, world.node().await);
+    let world = World::new();
+    let (a, b) = (world.node("node").await, world.node("node").await);
     let guard = mutexes(&a).ttl(Duration::from_secs(30)).lock(1).await;
     world.store.set_faults(Faults {
         lost_requests: 1000,
@@ -202,8 +179,8 @@ fn a_shutdown_amid_turns_leaves_nothing_on_real_threads() {
 /// Who waits behind a lead was told "busy" while the store was away.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_away_is_unavailable_to_all_who_wait() {
-    let world = World::new(1);
-    let a = world.node().await;
+    let world = World::new();
+    let a = world.node("node").await;
     world.store.outage();
     let lock = |wait| {
         let mutexes = mutexes(&a).wait(wait);
@@ -223,8 +200,8 @@ async fn a_store_that_is_away_is_unavailable_to_all_who_wait() {
 /// L13: a turn that was taken up late came as a guard that was lost already.
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_is_taken_up_too_late_is_not_handed_out() {
-    let world = World::new(1);
-    let a = world.node().await;
+    let world = World::new();
+    let a = world.node("node").await;
     let shared = mutexes(&a).allow_same_task();
     let guard = shared.lock(1).await.unwrap();
     let mut next = pin!(shared.lock(1));
@@ -240,8 +217,8 @@ async fn a_turn_that_is_taken_up_too_late_is_not_handed_out() {
 /// The grace was longer than what was left of the lease, and the guard said that it had expired.
 #[tokio::test(start_paused = true)]
 async fn a_grace_ends_with_the_lease_and_can_be_shortened() {
-    let world = World::new(1);
-    let (a, b) = (world.node().await, world.node().await);
+    let world = World::new();
+    let (a, b) = (world.node("node").await, world.node("node").await);
     let guard = mutexes(&a).lock(1).await.unwrap();
     let name = mutexes(&b).name(1).unwrap();
     let long = Duration::from_secs(600);

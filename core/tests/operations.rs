@@ -2,42 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
 
-use std::sync::Arc;
+mod common;
+
 use std::time::Duration;
 
-use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
-use leasehold_core::{Coordinator, Env, Error, LostCause, Mutexes};
-
-const TTL: Duration = Duration::from_secs(3);
-
-const fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-struct World {
-    env: Env,
-    store: FaultyStore,
-}
-
-impl World {
-    fn new() -> Self {
-        let env = Env::simulated(1);
-        let store = FaultyStore::new(Arc::new(MemoryStore::new()), env.clone(), Faults::none());
-        Self { env, store }
-    }
-
-    async fn node(&self, label: &str) -> Coordinator {
-        let builder = Coordinator::builder(self.store.clone(), "test").env(self.env.clone());
-        builder.label(label).connect().await.unwrap()
-    }
-}
-
-fn mutexes(node: &Coordinator) -> Mutexes {
-    node.mutexes("m")
-        .unwrap()
-        .ttl(TTL)
-        .wait(Duration::from_secs(60))
-}
+use common::{TTL, World, ms, mutexes};
+use leasehold_core::{Error, LostCause};
 
 #[tokio::test(start_paused = true)]
 async fn a_revoked_holder_hears_why_has_its_grace_and_is_then_lost() {

@@ -2,43 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails with the error it met")]
 
-use std::sync::Arc;
-use std::sync::Mutex;
+mod common;
+
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
+use common::{TTL, World, ms, mutexes};
+use leasehold_core::store::Faults;
 use leasehold_core::{Coordinator, Env, Error, Fairness, LostCause, Mutexes};
-
-const TTL: Duration = Duration::from_secs(3);
-
-const fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-struct World {
-    env: Env,
-    store: FaultyStore,
-}
-
-impl World {
-    fn new() -> Self {
-        let env = Env::simulated(1);
-        let store = FaultyStore::new(Arc::new(MemoryStore::new()), env.clone(), Faults::none());
-        Self { env, store }
-    }
-
-    async fn node(&self) -> Coordinator {
-        let builder = Coordinator::builder(self.store.clone(), "test").env(self.env.clone());
-        builder.connect().await.unwrap()
-    }
-}
-
-fn mutexes(node: &Coordinator) -> Mutexes {
-    node.mutexes("m")
-        .unwrap()
-        .ttl(TTL)
-        .wait(Duration::from_secs(60))
-}
 
 type Order = Arc<Mutex<Vec<(&'static str, u64)>>>;
 
@@ -88,7 +59,11 @@ async fn until_waiting(node: &Coordinator, count: usize) {
 #[tokio::test(start_paused = true)]
 async fn a_visit_serves_those_that_wait_at_its_start_and_then_goes_to_the_next_client() {
     let world = World::new();
-    let (env, a, b) = (&world.env, world.node().await, world.node().await);
+    let (env, a, b) = (
+        &world.env,
+        world.node("node").await,
+        world.node("node").await,
+    );
     let order = Order::default();
     let guard = mutexes(&a).lock(1).await.unwrap();
     let mut running = tasks(env, "a", &mutexes(&a), 3, ms(20), &order);
@@ -107,7 +82,11 @@ async fn a_visit_serves_those_that_wait_at_its_start_and_then_goes_to_the_next_c
 #[tokio::test(start_paused = true)]
 async fn strict_fairness_makes_a_visit_one_turn() {
     let world = World::new();
-    let (env, a, b) = (&world.env, world.node().await, world.node().await);
+    let (env, a, b) = (
+        &world.env,
+        world.node("node").await,
+        world.node("node").await,
+    );
     let order = Order::default();
     let strict = |node| mutexes(node).fairness(Fairness::Strict);
     let guard = strict(&a).lock(1).await.unwrap();
@@ -122,7 +101,11 @@ async fn strict_fairness_makes_a_visit_one_turn() {
 #[tokio::test(start_paused = true)]
 async fn a_visit_of_long_turns_ends_after_a_second_with_the_turn_in_hand() {
     let world = World::new();
-    let (env, a, b) = (&world.env, world.node().await, world.node().await);
+    let (env, a, b) = (
+        &world.env,
+        world.node("node").await,
+        world.node("node").await,
+    );
     let order = Order::default();
     let guard = mutexes(&b).lock(1).await.unwrap();
     let mut running = tasks(env, "a", &mutexes(&a), 5, ms(400), &order);
@@ -139,7 +122,7 @@ async fn a_visit_of_long_turns_ends_after_a_second_with_the_turn_in_hand() {
 #[tokio::test(start_paused = true)]
 async fn turns_within_a_client_cost_no_request() {
     let world = World::new();
-    let (env, a) = (&world.env, world.node().await);
+    let (env, a) = (&world.env, world.node("node").await);
     let order = Order::default();
     let guard = mutexes(&a).lock(1).await.unwrap();
     let running = tasks(env, "a", &mutexes(&a), 30, Duration::ZERO, &order);
@@ -160,7 +143,7 @@ async fn turns_within_a_client_cost_no_request() {
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_is_dropped_before_it_is_taken_passes_on() {
     let world = World::new();
-    let (env, a) = (&world.env, world.node().await);
+    let (env, a) = (&world.env, world.node("node").await);
     for patience in [ms(1), ms(5), ms(9), ms(11), ms(15)] {
         let guard = mutexes(&a).lock(1).await.unwrap();
         let order = Order::default();
@@ -192,7 +175,11 @@ async fn a_turn_that_is_dropped_before_it_is_taken_passes_on() {
 #[tokio::test(start_paused = true)]
 async fn the_next_in_line_stands_in_the_queue_when_its_lead_goes() {
     let world = World::new();
-    let (env, a, b) = (&world.env, world.node().await, world.node().await);
+    let (env, a, b) = (
+        &world.env,
+        world.node("node").await,
+        world.node("node").await,
+    );
     let guard = b.mutexes("m").unwrap().lock(1).await.unwrap();
     let (hasty, patient) = (mutexes(&a).wait(ms(100)), mutexes(&a));
     let first = env.spawn(async move { hasty.lock(1).await.map(drop) });
@@ -216,7 +203,7 @@ async fn the_next_in_line_stands_in_the_queue_when_its_lead_goes() {
 #[tokio::test(start_paused = true)]
 async fn the_line_goes_on_without_a_guard_that_outstays_its_time() {
     let world = World::new();
-    let a = world.node().await;
+    let a = world.node("node").await;
     let wedged = mutexes(&a).max_hold(ms(700)).lock(1).await.unwrap();
     let waiting = mutexes(&a);
     let waiting = world.env.spawn(async move { waiting.lock(1).await });
@@ -233,7 +220,7 @@ async fn the_line_goes_on_without_a_guard_that_outstays_its_time() {
 #[tokio::test(start_paused = true)]
 async fn the_line_goes_on_when_its_tenure_is_lost() {
     let world = World::new();
-    let (a, b) = (world.node().await, world.node().await);
+    let (a, b) = (world.node("node").await, world.node("node").await);
     let guard = mutexes(&a).lock(1).await.unwrap();
     let waiting = mutexes(&a);
     let waiting = world.env.spawn(async move { waiting.lock(1).await });
@@ -251,7 +238,7 @@ async fn the_line_goes_on_when_its_tenure_is_lost() {
 #[tokio::test(start_paused = true)]
 async fn a_task_that_waits_for_what_it_holds_is_told_at_once() {
     let world = World::new();
-    let a = world.node().await;
+    let a = world.node("node").await;
     let mutexes = mutexes(&a);
     let guard = mutexes.lock(1).await.unwrap();
     let before = world.env.now();
@@ -286,7 +273,11 @@ async fn a_task_that_waits_for_what_it_holds_is_told_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_claim_sends_the_line_back_to_the_queue() {
     let world = World::new();
-    let (env, a, b) = (&world.env, world.node().await, world.node().await);
+    let (env, a, b) = (
+        &world.env,
+        world.node("node").await,
+        world.node("node").await,
+    );
     let order = Order::default();
     let guard = mutexes(&b).lock(1).await.unwrap();
     let running = tasks(env, "a", &mutexes(&a), 3, ms(1), &order);
