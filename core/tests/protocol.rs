@@ -559,6 +559,40 @@ fn a_waiter_that_is_not_heard_from_is_passed_over_and_keeps_its_ticket() {
     assert_eq!(granted, [last]);
 }
 
+/// Dead ones at the head do not keep those who are there from looking when the lease ends.
+#[test]
+fn only_waiters_that_were_heard_from_lately_count_for_when_to_look() {
+    let mut world = World::new();
+    let holder = world.op(&Act::Acquire {
+        node: 0,
+        wait: true,
+        ttl_us: 10 * SECOND,
+    });
+    world.apply(&holder);
+    for node in 1..4 {
+        ask(&mut world, node);
+    }
+    let live = ask(&mut world, 0);
+    let again = world.asked.iter().find(|a| a.rid == live).unwrap().clone();
+    let look = |world: &mut World| match world.apply(&Op::Acquire(again.clone())) {
+        (_, Reply::Queued { ahead, check_in_us }, _) => (ahead, check_in_us),
+        (_, other, _) => panic!("{other:?}"),
+    };
+    world.now.lease_us += 3 * SECOND;
+    assert_eq!(
+        look(&mut world),
+        (3, 5 * SECOND),
+        "the fourth waits for its heartbeat"
+    );
+    // The three before it fall silent, and the lease has 1 s left.
+    world.now.lease_us += 6 * SECOND;
+    let (ahead, check_in_us) = look(&mut world);
+    assert!(
+        ahead <= 3 && check_in_us <= SECOND + SECOND / 20,
+        "{check_in_us}"
+    );
+}
+
 /// Recorded from the version before, byte for byte: a holder, a waiter and a closed request.
 #[test]
 fn a_record_of_the_version_before_is_read_and_carried_on() {

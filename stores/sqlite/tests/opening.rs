@@ -194,6 +194,14 @@ async fn a_file_of_the_version_before_is_carried_on() {
         .execute(&mut raw)
         .await
         .expect("is written");
+    // Looking leaves it to those of the version before.
+    assert!(one.inspect(&lock).await.is_some());
+    let format = "SELECT count(*) FROM leasehold_lease WHERE substr(record, 1, 1) = x'31'";
+    let kept: i64 = sqlx::query_scalar(format)
+        .fetch_one(&mut raw)
+        .await
+        .expect("a count");
+    assert_eq!(kept, 1);
     // It had no floors.
     sql(&mut raw, "DROP TABLE leasehold_floor").await;
     let opened = context(SqliteStore::new(&path));

@@ -531,6 +531,12 @@ fn a_record_of_the_version_before_is_carried_on() {
     for call in [ask(0, now), ask(1, now), release(2, now)] {
         record = protocol::apply(record, 0, &call.op, now).record;
     }
+    // Looking leaves it to those of the version before.
+    let before = protocol::encode_before(record.as_ref().unwrap());
+    rig.set(&key, &before);
+    let seen = inspect(&rig, &name, now);
+    assert_eq!(seen, Reply::Inspected(record.clone()));
+    assert_eq!(rig.get(&key), Some(before));
     for call in [
         renewal(0, now),
         release(0, now),
