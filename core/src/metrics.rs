@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Counter, Gauge, Histogram, Key, Label, Level, Metadata, Unit, counter, describe_counter,
+    describe_gauge, describe_histogram, gauge, with_recorder,
 };
 
 const ACQUISITIONS: &str = "leasehold_acquisitions_total";
@@ -63,29 +64,93 @@ pub(crate) fn describe() {
     );
 }
 
-pub(crate) fn acquired(class: &str, outcome: &'static str, took: Duration) {
-    counter!(ACQUISITIONS, "class" => class.to_owned(), "outcome" => outcome).increment(1);
-    histogram!(WAIT, "class" => class.to_owned(), "outcome" => outcome).record(took.as_secs_f64());
+/// How an acquire ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Acquired,
+    Busy,
+    Unavailable,
+    Refused,
+}
+
+impl Outcome {
+    const ALL: [(Self, &str); 4] = [
+        (Self::Acquired, "acquired"),
+        (Self::Busy, "busy"),
+        (Self::Unavailable, "unavailable"),
+        (Self::Refused, "refused"),
+    ];
+}
+
+/// The keys of a class's metrics, made once: each is several allocations, and a lock touches seven of them. What they
+/// stand for is looked up at each use, since a recorder may be installed late, or for one thread.
+pub(crate) struct ClassKeys {
+    acquisitions: [Key; 4],
+    wait: [Key; 4],
+    hold: Key,
+    held: Key,
+    waiting: Key,
+    local_turns: Key,
+}
+
+const METADATA: Metadata<'static> =
+    Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+
+fn counted(key: &Key) -> Counter {
+    with_recorder(|recorder| recorder.register_counter(key, &METADATA))
+}
+
+fn gauged(key: &Key) -> Gauge {
+    with_recorder(|recorder| recorder.register_gauge(key, &METADATA))
+}
+
+fn measured(key: &Key) -> Histogram {
+    with_recorder(|recorder| recorder.register_histogram(key, &METADATA))
+}
+
+impl ClassKeys {
+    pub(crate) fn of(class: &str) -> Self {
+        let label = || Label::new("class", class.to_owned());
+        let by_class = |name| Key::from_parts(name, vec![label()]);
+        let by_outcome = |name| {
+            Outcome::ALL
+                .map(|(_, word)| Key::from_parts(name, vec![label(), Label::new("outcome", word)]))
+        };
+        Self {
+            acquisitions: by_outcome(ACQUISITIONS),
+            wait: by_outcome(WAIT),
+            hold: by_class(HOLD),
+            held: by_class(HELD),
+            waiting: by_class(WAITING),
+            local_turns: by_class(LOCAL_TURNS),
+        }
+    }
+
+    pub(crate) fn acquired(&self, outcome: Outcome, took: Duration) {
+        let i = outcome as usize;
+        counted(&self.acquisitions[i]).increment(1);
+        measured(&self.wait[i]).record(took.as_secs_f64());
+    }
+
+    pub(crate) fn held(&self, by: f64) {
+        gauged(&self.held).increment(by);
+    }
+
+    pub(crate) fn hold_ended(&self, held: Duration) {
+        measured(&self.hold).record(held.as_secs_f64());
+    }
+
+    pub(crate) fn waiting(&self, by: f64) {
+        gauged(&self.waiting).increment(by);
+    }
+
+    pub(crate) fn local_turn(&self) {
+        counted(&self.local_turns).increment(1);
+    }
 }
 
 pub(crate) fn lost(class: &str, cause: &'static str) {
     counter!(LOST, "class" => class.to_owned(), "cause" => cause).increment(1);
-}
-
-pub(crate) fn held(class: &str, by: f64) {
-    gauge!(HELD, "class" => class.to_owned()).increment(by);
-}
-
-pub(crate) fn hold_ended(class: &str, held: Duration) {
-    histogram!(HOLD, "class" => class.to_owned()).record(held.as_secs_f64());
-}
-
-pub(crate) fn waiting(class: &str, by: f64) {
-    gauge!(WAITING, "class" => class.to_owned()).increment(by);
-}
-
-pub(crate) fn local_turn(class: &str) {
-    counter!(LOCAL_TURNS, "class" => class.to_owned()).increment(1);
 }
 
 pub(crate) fn clock_departed(by_seconds: f64) {
@@ -96,6 +161,15 @@ pub(crate) fn renewed(outcome: &'static str) {
     counter!(RENEWALS, "outcome" => outcome).increment(1);
 }
 
-pub(crate) fn requested(outcome: &'static str, took: Duration) {
-    histogram!(REQUESTS, "outcome" => outcome).record(took.as_secs_f64());
+/// `answered`: yes or no, in time.
+pub(crate) fn requested(answered: bool, took: Duration) {
+    static OUTCOMES: [[Label; 1]; 2] = [
+        [Label::from_static_parts("outcome", "error")],
+        [Label::from_static_parts("outcome", "ok")],
+    ];
+    static KEYS: [Key; 2] = [
+        Key::from_static_parts(REQUESTS, &OUTCOMES[0]),
+        Key::from_static_parts(REQUESTS, &OUTCOMES[1]),
+    ];
+    measured(&KEYS[usize::from(answered)]).record(took.as_secs_f64());
 }

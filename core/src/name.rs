@@ -1,7 +1,11 @@
 //! Names: what users call their applications and their resources, checked once.
 
+use std::cmp::Ordering;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+
+use crate::metrics::ClassKeys;
 
 /// The longest name, in bytes.
 pub const MAX_NAME_BYTES: usize = 512;
@@ -97,8 +101,13 @@ impl fmt::Display for Namespace {
 }
 
 /// The class of a resource: what carries its settings, and the only part of its name that becomes a metric label.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Class(Arc<str>);
+#[derive(Clone)]
+pub struct Class(Arc<ClassName>);
+
+struct ClassName {
+    name: Box<str>,
+    keys: OnceLock<ClassKeys>,
+}
 
 impl Class {
     /// Checks and takes the name of a user's class.
@@ -107,7 +116,14 @@ impl Class {
         if name.contains('/') || name.starts_with('~') {
             return Err(NameError::Reserved { class: name.into() });
         }
-        Ok(Self(name.into()))
+        Ok(Self::unchecked(name))
+    }
+
+    fn unchecked(name: &str) -> Self {
+        Self(Arc::new(ClassName {
+            name: name.into(),
+            keys: OnceLock::new(),
+        }))
     }
 
     /// A class of leasehold's own; users cannot name it.
@@ -116,46 +132,75 @@ impl Class {
     /// If it does not begin with `~` or has a `/`: those are constants of this project.
     pub fn internal(name: &'static str) -> Self {
         assert!(name.starts_with('~') && !name.contains('/'));
-        Self(name.into())
+        Self::unchecked(name)
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.0.name
+    }
+
+    /// Its metrics.
+    pub(crate) fn keys(&self) -> &ClassKeys {
+        self.0.keys.get_or_init(|| ClassKeys::of(self.as_str()))
     }
 
     /// The resource `id` of this class.
     pub fn resource(&self, id: impl fmt::Display) -> Result<ResourceName, NameError> {
         let id = id.to_string();
         check("resource name", &id)?;
-        Ok(ResourceName::from_full(format!("{}/{id}", self.0)))
+        let full = format!("{self}/{id}");
+        Ok(ResourceName::new(self.clone(), &full))
     }
 }
 
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Class").field(&self.as_str()).finish()
+    }
+}
+
+impl PartialEq for Class {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Class {}
+
+impl Hash for Class {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
 /// A resource's whole name, `class/id`, and the bucket it lives in.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone)]
 pub struct ResourceName {
     full: Arc<str>,
+    class: Class,
     bucket: Bucket,
 }
 
 impl ResourceName {
-    fn from_full(full: String) -> Self {
+    fn new(class: Class, full: &str) -> Self {
         Self {
-            bucket: Bucket::of(&full),
             full: full.into(),
+            class,
+            bucket: Bucket::of(full),
         }
     }
 
     /// Takes back a whole name that a store kept; it was checked when it was made.
     pub fn from_store(full: &str) -> Self {
-        Self::from_full(full.to_owned())
+        let class = full.split('/').next().unwrap_or_default();
+        Self::new(Class::unchecked(class), full)
     }
 
     /// `class/id`.
@@ -165,7 +210,12 @@ impl ResourceName {
 
     /// The class: what stands before the first `/`.
     pub fn class(&self) -> &str {
-        self.full.split('/').next().unwrap_or_default()
+        self.class.as_str()
+    }
+
+    /// Its class's metrics.
+    pub(crate) fn keys(&self) -> &ClassKeys {
+        self.class.keys()
     }
 
     /// Where it lives.
@@ -177,6 +227,38 @@ impl ResourceName {
 impl fmt::Display for ResourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.full)
+    }
+}
+
+impl fmt::Debug for ResourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ResourceName").field(&self.full).finish()
+    }
+}
+
+impl PartialEq for ResourceName {
+    fn eq(&self, other: &Self) -> bool {
+        self.full == other.full
+    }
+}
+
+impl Eq for ResourceName {}
+
+impl PartialOrd for ResourceName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ResourceName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.full.cmp(&other.full)
+    }
+}
+
+impl Hash for ResourceName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.full.hash(state);
     }
 }
 

@@ -110,13 +110,13 @@ impl RegisterHandle {
         };
         let names: Vec<_> = registers.iter().map(|r| r.name.clone()).collect();
         let core = &first.inner.core;
-        let sent = core.env.now();
         let read = first.inner.store.registers.read(&names);
-        let answer = core.request("read", core.request_timeout, read).await;
+        let answer = core.timed("read", core.request_timeout, read).await;
         let answer = answer.map_err(|error| Error::from_store(&first.name, error))?;
-        core.clock.observe(&core.env, sent, answer.now);
-        core.saw(answer.now.wall_us);
-        Ok(answer)
+        Ok(Stamped {
+            now: answer.now,
+            value: answer.value,
+        })
     }
 
     /// Writes, if what it demands is so.
@@ -134,12 +134,9 @@ impl RegisterHandle {
             value: put.value.clone(),
         };
         let core = &self.inner.core;
-        let sent = core.env.now();
         let request = self.inner.store.registers.write(&self.name, &write);
-        let answer = core.request("write", core.request_timeout, request).await;
+        let answer = core.timed("write", core.request_timeout, request).await;
         let answer = answer.map_err(|error| Error::from_store(&self.name, error))?;
-        core.clock.observe(&core.env, sent, answer.now);
-        core.saw(answer.now.wall_us);
         Ok(answer.value)
     }
 }

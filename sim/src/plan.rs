@@ -94,6 +94,10 @@ impl Plan {
                 ..plan
             },
             Mood::Drift => Self {
+                // With long TTLs among them, and who takes over is there at once.
+                resources: 3,
+                tasks: plan.tasks + 4,
+                rest: Duration::from_millis(3),
                 storm: plan.storm + Duration::from_secs(40),
                 // A push is dated by bounds of up to 30 s ago: that does not allow for so much.
                 weather: Faults {

@@ -1,5 +1,6 @@
 //! Acquiring: the way through the local line to the store.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::line::{Call, Entry, Line, Lines, Spot};
 use super::turn::{Holding, Seat};
 use crate::env::Moment;
 use crate::error::{Busy, Error, Relock};
-use crate::metrics;
+use crate::metrics::Outcome;
 use crate::name::ResourceName;
 use crate::planted::{Bug, planted};
 
@@ -49,14 +50,17 @@ pub(crate) async fn acquire(inner: &Arc<Inner>, ask: Ask) -> Result<Holding, Err
     let core = &inner.core;
     let started = core.env.now();
     let span = tracing::debug_span!("acquire", class = ask.name.class(), name = %ask.name);
-    let result = try_acquire(inner, &ask, started).instrument(span).await;
+    // Pinned where it is made: it is large to move.
+    let result = pin!(try_acquire(inner, &ask, started));
+    let result = result.instrument(span).await;
     let outcome = match &result {
-        Ok(_) => "acquired",
-        Err(Error::Busy(_)) => "busy",
-        Err(Error::Unavailable { .. }) => "unavailable",
-        Err(_) => "refused",
+        Ok(_) => Outcome::Acquired,
+        Err(Error::Busy(_)) => Outcome::Busy,
+        Err(Error::Unavailable { .. }) => Outcome::Unavailable,
+        Err(_) => Outcome::Refused,
     };
-    metrics::acquired(ask.name.class(), outcome, core.env.now().since(started));
+    let took = core.env.now().since(started);
+    ask.name.keys().acquired(outcome, took);
     result
 }
 
@@ -93,9 +97,10 @@ async fn try_acquire(inner: &Arc<Inner>, ask: &Ask, started: Moment) -> Result<H
             },
         };
         let stopped = core.closing.cancelled();
+        let granted = pin!(lead.stand(inner, ask, deadline));
         return tokio::select! {
             biased;
-            result = lead.stand(inner, ask, deadline) => result,
+            result = granted => result,
             () = stopped => Err(Error::ShutDown),
         };
     }
@@ -118,5 +123,5 @@ async fn wait_in_line(
         return Ok(Some(Call::Serve(holding)));
     }
     drop(spot);
-    Err(out_of_time(core, inner, ask).await)
+    Err(Box::pin(out_of_time(core, inner, ask)).await)
 }

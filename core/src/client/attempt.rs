@@ -21,7 +21,8 @@ const MOST_FENCES: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) rid: Rid,
-    pub(crate) mailbox: Mailbox,
+    /// Where pushes for it come, from its first enqueue on.
+    pub(crate) mailbox: Option<Mailbox>,
     name: ResourceName,
     ttl: Duration,
     /// About when the store forgets it, if it waits there.
@@ -35,22 +36,23 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn new(core: &Core, ask: &Ask) -> Self {
-        let patience = core.patience(ask);
+        let (now, patience) = (core.env.now(), core.patience(ask));
         let rid = core.next_rid();
         Self {
             rid,
-            mailbox: core.inbox.register(rid),
+            mailbox: None,
             name: ask.name.clone(),
             ttl: ask.ttl,
-            until: core.env.now() + patience,
-            not_after_us: core.not_after_us(patience),
+            until: now + patience,
+            not_after_us: core.not_after_us_from(now, patience),
             sent: 0,
             answered: 0,
             ending: false,
         }
     }
 
-    /// Sends a copy, behind `ending` if there is one to end first. `behind` others wait to be visited.
+    /// Sends a copy, behind `ending` if there is one to end first. `behind` others wait to be visited. Tells when the answer
+    /// came, too.
     pub(crate) async fn send(
         &mut self,
         core: &Core,
@@ -59,7 +61,7 @@ impl Attempt {
         enqueue: bool,
         behind: usize,
         ending: Option<LeaseCall>,
-    ) -> Result<(Reply, Term), StoreError> {
+    ) -> Result<(Reply, Term, Moment), StoreError> {
         let want = if ask.strict {
             1
         } else {
@@ -83,18 +85,22 @@ impl Attempt {
         let name = self.name.clone();
         let mut calls: Vec<_> = ending.into_iter().collect();
         calls.push(LeaseCall { name, op });
+        if enqueue && self.mailbox.is_none() {
+            // Before it is sent: a push may overtake the reply.
+            self.mailbox = Some(core.inbox.register(self.rid));
+        }
         self.sent += 1;
         let within = core.request_timeout;
         let answer = core.send(&inner.store, &calls, within).await?;
         self.answered += 1;
-        let replies = &answer.replies.value;
+        let replies = &answer.value;
         if calls.len() > 1 && !matches!(replies.first(), Some(Reply::Released { .. })) {
             // The tenure before has not ended, and would be in the way: both again.
             return Err(StoreError::unknown("release", "the store's clock moved on"));
         }
-        let store_us = answer.replies.now.lease_us;
+        let store_us = answer.now.lease_us;
         // One answer a call: the contract.
-        let reply = answer.replies.value.into_iter().next_back();
+        let reply = answer.value.into_iter().next_back();
         let reply = reply.unwrap_or(Reply::Stale);
         let remaining_us = match &reply {
             Reply::Granted { remaining_us, .. } => *remaining_us,
@@ -105,7 +111,7 @@ impl Attempt {
             store_us,
             remaining_us,
         };
-        Ok((reply, term))
+        Ok((reply, term, answer.received))
     }
 
     pub(crate) fn was_sent(&self) -> bool {

@@ -172,7 +172,7 @@ async fn clean(
             .collect();
         match core.send(&store, &calls, core.request_timeout).await {
             Ok(answer) => {
-                let mut replies = answer.replies.value.into_iter();
+                let mut replies = answer.value.into_iter();
                 requests.retain(|request| {
                     let released = matches!(replies.next(), Some(Reply::Released { .. }));
                     if released {

@@ -269,7 +269,8 @@ impl Coordinator {
 
     /// The store's time now, as well as this client can tell: the last one seen and the monotonic time since.
     pub fn store_now(&self) -> Now {
-        self.inner.core.clock.estimate(&self.inner.core.env)
+        let core = &self.inner.core;
+        core.clock.estimate(core.env.now())
     }
 
     /// Stops, so that no other node waits for a TTL: takes no more requests, gives guards that are still held until

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::fence::Fence;
 use crate::metrics;
 use crate::name::{Bucket, Namespace, ResourceName};
 use crate::planted::{Bug, planted};
-use crate::protocol::{NodeId, Op, Release, Reply, Rid};
+use crate::protocol::{NodeId, Now, Op, Release, Reply, Rid};
 use crate::store::{LeaseCall, Membership, Stamped, StoreError, StoreHandle};
 
 /// No request is cared for longer than this; it bounds how long a record can be kept for a waiter.
@@ -75,10 +76,13 @@ impl fmt::Debug for Core {
     }
 }
 
-/// Answers, and when they were asked for.
-pub(crate) struct Answer {
+/// An answer, when it was asked for, and when it came.
+pub(crate) struct Answer<T> {
     pub(crate) sent: Moment,
-    pub(crate) replies: Stamped<Vec<Reply>>,
+    pub(crate) received: Moment,
+    /// The store's time of the answer.
+    pub(crate) now: Now,
+    pub(crate) value: T,
 }
 
 impl Core {
@@ -89,7 +93,17 @@ impl Core {
 
     /// Someone is about to hand something to the cleaner, which waits for that.
     pub(crate) fn depart(&self) -> Departing<'_> {
+        self.may_depart();
+        Departing(self)
+    }
+
+    /// Someone may have something to hand to the cleaner one day, which waits until that is [over](Self::departs).
+    pub(crate) fn may_depart(&self) {
         self.departing.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Who [may depart](Self::may_depart) does.
+    pub(crate) fn departs(&self) -> Departing<'_> {
         Departing(self)
     }
 
@@ -107,12 +121,12 @@ impl Core {
     }
 
     /// The end of a tenure, with a fresh `not_after`: a release may come late, its acquire may not.
-    pub(crate) fn release_call(&self, tenure: &Tenure) -> LeaseCall {
+    pub(crate) fn release_call(&self, tenure: &Tenure, now: Moment) -> LeaseCall {
         LeaseCall {
             name: tenure.name.clone(),
             op: Op::Release(Release {
                 rid: tenure.rid,
-                not_after_us: self.not_after_us(self.request_timeout),
+                not_after_us: self.not_after_us_from(now, self.request_timeout),
                 used: tenure.used(),
                 close_until_us: tenure.close_until_us,
             }),
@@ -153,11 +167,17 @@ impl Core {
 
     /// A `not_after` that lies `patience` ahead.
     pub(crate) fn not_after_us(&self, patience: Duration) -> u64 {
-        self.clock.estimate(&self.env).lease_us + micros(patience)
+        self.not_after_us_from(self.env.now(), patience)
     }
 
-    pub(crate) fn incarnation(&self) -> String {
-        self.membership.borrow().incarnation.clone()
+    /// The same, for who knows what time it is.
+    pub(crate) fn not_after_us_from(&self, now: Moment, patience: Duration) -> u64 {
+        self.clock.estimate(now).lease_us + micros(patience)
+    }
+
+    /// Who is there, in which incarnation of the store.
+    pub(crate) fn members(&self) -> Arc<Membership> {
+        Arc::clone(&self.membership.borrow())
     }
 
     /// Sends calls of one bucket under a deadline of ours, and learns the store's time from the answer.
@@ -168,20 +188,37 @@ impl Core {
         store: &StoreHandle,
         calls: &[LeaseCall],
         within: Duration,
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<Answer<Vec<Reply>>, StoreError> {
+        let request = store.leases.execute(calls);
+        let answer = self.timed("request", within, request).await?;
+        Ok(Answer {
+            sent: if planted(Bug::DatedByReceipt) {
+                answer.received
+            } else {
+                answer.sent
+            },
+            ..answer
+        })
+    }
+
+    /// Runs one request under a deadline of ours, and learns the store's time from its answer.
+    pub(crate) async fn timed<T>(
+        &self,
+        operation: &'static str,
+        within: Duration,
+        request: impl Future<Output = Result<Stamped<T>, StoreError>>,
+    ) -> Result<Answer<T>, StoreError> {
         let sent = self.env.now();
-        let result = self
-            .request("request", within, store.leases.execute(calls))
-            .await;
-        let replies = result?;
-        self.clock.observe(&self.env, sent, replies.now);
-        self.saw(replies.now.wall_us);
-        let sent = if planted(Bug::DatedByReceipt) {
-            self.env.now()
-        } else {
-            sent
-        };
-        Ok(Answer { sent, replies })
+        let (result, received) = self.ask(operation, sent, within, request).await;
+        let answer = result?;
+        self.clock.observe(sent, received, answer.now);
+        self.saw(answer.now.wall_us);
+        Ok(Answer {
+            sent,
+            received,
+            now: answer.now,
+            value: answer.value,
+        })
     }
 
     /// Runs one request to the store under a deadline of ours.
@@ -192,20 +229,32 @@ impl Core {
         request: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let sent = self.env.now();
-        let result = match self.env.timeout(within, request).await {
+        self.ask(operation, sent, within, request).await.0
+    }
+
+    /// Tells when the answer came, too.
+    async fn ask<T>(
+        &self,
+        operation: &'static str,
+        sent: Moment,
+        within: Duration,
+        request: impl Future<Output = Result<T, StoreError>>,
+    ) -> (Result<T, StoreError>, Moment) {
+        let request = pin!(request);
+        let result = match self.env.timeout_at(sent + within, request).await {
             Ok(result) => result,
             Err(_) => Err(StoreError::unknown(
                 operation,
                 format!("no answer from {} within {within:?}", self.address),
             )),
         };
+        let received = self.env.now();
         match &result {
-            Ok(_) => self.pulse.answered(self.env.now()),
+            Ok(_) => self.pulse.answered(received),
             Err(error) => self.pulse.failed(error),
         }
-        let outcome = if result.is_ok() { "ok" } else { "error" };
-        metrics::requested(outcome, self.env.now().since(sent));
-        result
+        metrics::requested(result.is_ok(), received.since(sent));
+        (result, received)
     }
 
     /// Whether pushes for waiters in this bucket come.

@@ -129,8 +129,8 @@ pub(crate) async fn look(
     };
     let answer = core.send(&inner.store, &[call], core.request_timeout).await;
     let answer = answer.map_err(|error| Error::from_store(name, error))?;
-    let now = answer.replies.now;
-    let value = match answer.replies.value.into_iter().next() {
+    let now = answer.now;
+    let value = match answer.value.into_iter().next() {
         Some(Reply::Inspected(record)) => record,
         _ => None,
     };

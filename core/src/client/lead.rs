@@ -44,6 +44,7 @@ pub(crate) struct Lead {
 
 impl Lead {
     pub(crate) fn new(core: &Arc<Core>, line: Option<Line>, work: Work) -> Self {
+        core.may_depart();
         Self {
             core: Arc::clone(core),
             line,
@@ -60,7 +61,7 @@ impl Lead {
         self.work.get_or_insert_default()
     }
 
-    /// Asks until it is granted or `deadline` has passed.
+    /// Asks until it is granted or `deadline` has passed. What is rarely done is boxed: futures are moved, in whole.
     pub(crate) async fn stand(
         mut self,
         inner: &Inner,
@@ -72,12 +73,14 @@ impl Lead {
         loop {
             // Pushes must be on before the first enqueue; a free resource costs no subscription.
             let enqueue = ask.wait.is_some() && core.is_listening(bucket);
-            let reply = self.ask(inner, ask, enqueue).await;
-            let now = core.env.now();
+            let (reply, now) = match self.ask(inner, ask, enqueue).await {
+                Ok((reply, term, received)) => (Ok((reply, term)), received),
+                Err(error) => (Err(error), core.env.now()),
+            };
             match reply {
                 Ok((Reply::Granted { .. }, term)) if term.is_over(now) => {
                     // Answered too late to be of use.
-                    self.end_attempt(inner, ask, deadline).await?;
+                    Box::pin(self.end_attempt(inner, ask, deadline)).await?;
                 }
                 Ok((
                     Reply::Granted {
@@ -89,7 +92,7 @@ impl Lead {
                     },
                     term,
                 )) => {
-                    let holding = self.begin(ask, (first, end), claimed, &term);
+                    let holding = self.begin(ask, (first, end), claimed, &term, now);
                     if contended {
                         holding.tenure.contend();
                     }
@@ -103,10 +106,11 @@ impl Lead {
                     };
                     let pushed = self.wait_for_push(check.min(deadline)).await;
                     if let Some((block, term)) = pushed {
-                        return Ok(self.begin(ask, block, false, &term));
+                        let now = core.env.now();
+                        return Ok(self.begin(ask, block, false, &term, now));
                     }
                     if core.env.now() >= deadline {
-                        return Err(self.give_up(inner, ask).await);
+                        return Err(Box::pin(self.give_up(inner, ask)).await);
                     }
                 }
                 Ok((
@@ -122,7 +126,7 @@ impl Lead {
                         self.forget();
                         return Err(busy());
                     }
-                    match core.listen(&inner.store, bucket).await {
+                    match Box::pin(core.listen(&inner.store, bucket)).await {
                         Err(error) if error.kind() == StoreErrorKind::Unknown => {
                             core.env.sleep(core.env.jittered(RETRY)).await;
                         }
@@ -134,7 +138,7 @@ impl Lead {
                     }
                 }
                 // Its time is over at the store, or it was ended: it cannot be granted any more.
-                Ok(_) => self.end_attempt(inner, ask, deadline).await?,
+                Ok(_) => Box::pin(self.end_attempt(inner, ask, deadline)).await?,
                 Err(error) if error.kind() != StoreErrorKind::Unknown => {
                     return Err(Error::from_store(&ask.name, error));
                 }
@@ -159,7 +163,7 @@ impl Lead {
         inner: &Inner,
         ask: &Ask,
         enqueue: bool,
-    ) -> Result<(Reply, Term), StoreError> {
+    ) -> Result<(Reply, Term, Moment), StoreError> {
         let core = Arc::clone(&self.core);
         let behind = (self.line.as_ref()).map_or(0, |line| core.lines.waiting_in(line));
         let work = self.work();
@@ -168,11 +172,12 @@ impl Lead {
             .clone()
             .filter(|_| !planted(Bug::TurnEndsNothing));
         let attempt = (work.attempt).get_or_insert_with(|| Attempt::new(&core, ask));
-        let ending_call = ending.as_deref().map(|tenure| core.release_call(tenure));
+        let ending_call =
+            (ending.as_deref()).map(|tenure| core.release_call(tenure, core.env.now()));
         let answer = attempt.send(&core, inner, ask, enqueue, behind, ending_call);
-        let (reply, term) = answer.await?;
+        let answer = answer.await?;
         work.ending = None;
-        Ok((reply, term))
+        Ok(answer)
     }
 
     /// Waits for the grant's push, until it is time to ask again. Answers what the push says if it can be dated, and is
@@ -180,9 +185,10 @@ impl Lead {
     async fn wait_for_push(&mut self, until: Moment) -> Option<((u64, u64), Term)> {
         let core = Arc::clone(&self.core);
         let attempt = self.work().attempt.as_ref()?;
+        let mailbox = attempt.mailbox.as_ref()?;
         let pushed = tokio::select! {
             biased;
-            pushed = attempt.mailbox.pushed() => pushed?,
+            pushed = mailbox.pushed() => pushed?,
             () = core.env.sleep_until(until) => return None,
         };
         let handed = pushed.handed;
@@ -195,7 +201,14 @@ impl Lead {
     }
 
     /// It is granted: a tenure begins, and with it this task's turn.
-    fn begin(mut self, ask: &Ask, block: (u64, u64), claimed: bool, term: &Term) -> Holding {
+    fn begin(
+        mut self,
+        ask: &Ask,
+        block: (u64, u64),
+        claimed: bool,
+        term: &Term,
+        now: Moment,
+    ) -> Holding {
         let core = Arc::clone(&self.core);
         let (first, end) = block;
         core.saw(end);
@@ -209,14 +222,14 @@ impl Lead {
             ttl: ask.ttl,
             close_until_us: attempt.close_until_us(),
             asked_until: attempt.until(),
-            incarnation: core.incarnation(),
+            members: core.members(),
             line: self.line.take(),
         };
         let tenure = Tenure::new(core.env.clone(), grant, term, claimed);
         let turn = Turn::begin(&tenure, first, term.sent, ask.seat);
         core.note_fence(&ask.name, first);
-        core.lines.begin_visit(&turn);
-        core.keep_alive(&tenure);
+        core.lines.begin_visit(&turn, now);
+        core.keep_alive(&tenure, now);
         Holding::new(&core, turn)
     }
 
@@ -251,7 +264,7 @@ impl Lead {
             let release = attempt.release_call(&core, ask, within);
             match core.send(&inner.store, &[release], within).await {
                 Ok(answer) => {
-                    let reply = answer.replies.value.first();
+                    let reply = answer.value.first();
                     if matches!(reply, Some(Reply::Released { .. })) {
                         self.work().attempt = None;
                         return Ok(());
@@ -280,23 +293,19 @@ impl Lead {
         let Ok(answer) = core.send(&inner.store, &calls, FAREWELL).await else {
             return Busy::new(ask.name.clone(), String::new(), 0, 0).into();
         };
-        if matches!(answer.replies.value.first(), Some(Reply::Released { .. })) {
+        if matches!(answer.value.first(), Some(Reply::Released { .. })) {
             self.work().attempt = None;
         }
-        in_the_way(
-            ask,
-            answer.replies.value.last(),
-            answer.replies.now.lease_us,
-        )
+        in_the_way(ask, answer.value.last(), answer.now.lease_us)
     }
 }
 
 impl Drop for Lead {
     fn drop(&mut self) {
+        let _departing = self.core.departs();
         let Some(mut work) = self.work.take() else {
             return;
         };
-        let _departing = self.core.depart();
         if let Some(ended) = work.attempt.take_if(|attempt| attempt.is_ending()) {
             self.core.clean_up(ended.cleanup());
         }
@@ -326,11 +335,7 @@ fn look(ask: &Ask) -> LeaseCall {
 /// Why a caller whose wait is over did not get it.
 pub(super) async fn out_of_time(core: &Core, inner: &Inner, ask: &Ask) -> Error {
     match core.send(&inner.store, &[look(ask)], FAREWELL).await {
-        Ok(answer) => in_the_way(
-            ask,
-            answer.replies.value.first(),
-            answer.replies.now.lease_us,
-        ),
+        Ok(answer) => in_the_way(ask, answer.value.first(), answer.now.lease_us),
         // It is not known that anybody has it.
         Err(error) => Error::from_store(&ask.name, error),
     }

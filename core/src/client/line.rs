@@ -16,7 +16,7 @@ use super::lead::{Lead, Work};
 use super::turn::{Holding, Seat, TaskId, Turn};
 use super::visit::{Verdict, Visit};
 use super::{Cleanup, Core, Tenure};
-use crate::metrics;
+use crate::env::Moment;
 use crate::name::ResourceName;
 use crate::protocol::Rid;
 
@@ -165,7 +165,7 @@ impl Lines {
         let (to, called) = oneshot::channel();
         place.waiters.insert(id, Waiter { to, seat });
         drop(places);
-        metrics::waiting(line.name.class(), 1.0);
+        line.name.keys().waiting(1.0);
         Entry::Behind(Spot {
             core: Arc::clone(core),
             line,
@@ -175,12 +175,12 @@ impl Lines {
     }
 
     /// The line's lead was granted: a visit begins, and the lead has the first turn.
-    pub(crate) fn begin_visit(&self, turn: &Arc<Turn>) {
+    pub(crate) fn begin_visit(&self, turn: &Arc<Turn>, now: Moment) {
         let Some(line) = &turn.tenure.line else {
             return;
         };
         if let Some(place) = self.places().get_mut(line) {
-            place.stand = Stand::Held(Visit::begin(turn, place.waiters.len()));
+            place.stand = Stand::Held(Visit::begin(turn, place.waiters.len(), now));
         }
     }
 
@@ -313,7 +313,7 @@ impl Place {
                     match to.send(Call::Serve(holding)) {
                         Ok(()) => {
                             core.note_fence(&line.name, fence);
-                            metrics::local_turn(line.name.class());
+                            line.name.keys().local_turn();
                             if turn.look_at() < turn.since + line.ttl / 3 {
                                 core.renewals.look_at(visit.tenure.rid, turn.look_at());
                             }
@@ -381,7 +381,7 @@ impl Drop for Spot {
             place.waiters.remove(&self.id);
         }
         drop(places);
-        metrics::waiting(self.line.name.class(), -1.0);
+        self.line.name.keys().waiting(-1.0);
         // A call that came unheard ends with the channel: its turn passes on, or its lead.
     }
 }

@@ -20,21 +20,18 @@ pub(super) async fn beat(core: &Core, store: &StoreHandle) -> Result<(), StoreEr
         meta,
         ttl_us: LIVENESS_US,
     };
-    let sent = core.env.now();
     let request = store.members.beat(&beat);
     let answer = core
-        .request("heartbeat", core.request_timeout, request)
+        .timed("heartbeat", core.request_timeout, request)
         .await?;
-    core.clock.observe(&core.env, sent, answer.now);
-    core.saw(answer.now.wall_us);
     let before = core.membership.send_replace(Arc::new(answer.value));
     warn_of_data_loss(core, &before);
     Ok(())
 }
 
 fn warn_of_data_loss(core: &Core, before: &Membership) {
-    let incarnation = core.incarnation();
-    if !before.incarnation.is_empty() && before.incarnation != incarnation {
+    let incarnation = &core.members().incarnation;
+    if !before.incarnation.is_empty() && before.incarnation != *incarnation {
         tracing::warn!(
             store = %core.address,
             namespace = %core.namespace,

@@ -1,5 +1,6 @@
 //! Releasing, with its three outcomes: yes, no, unknown.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tracing::Instrument;
@@ -8,6 +9,7 @@ use super::core::Departing;
 use super::line::After;
 use super::turn::Holding;
 use super::{Cleanup, Core, Inner, RETRY, Tenure, membership};
+use crate::env::Moment;
 use crate::error::{Error, LostCause};
 use crate::protocol::{Reply, Was};
 use crate::store::{StoreError, StoreErrorKind};
@@ -18,8 +20,9 @@ use crate::store::{StoreError, StoreErrorKind};
 /// are sent again within the request timeout, and after that the cleaner goes on.
 pub(crate) async fn release(inner: &Inner, holding: Holding) -> Result<(), Error> {
     let core = &inner.core;
-    let lost = holding.check();
-    if !holding.end() {
+    let now = core.env.now();
+    let lost = holding.check_at(now);
+    if !holding.end_at(now) {
         return Ok(lost?);
     }
     if core.lines.leave(core, &holding, true) == After::Nothing {
@@ -33,7 +36,10 @@ pub(crate) async fn release(inner: &Inner, holding: Holding) -> Result<(), Error
         settled: false,
     };
     let span = tracing::debug_span!("release", class = tenure.name.class(), name = %tenure.name);
-    let told = tell_store(inner, &mut parting).instrument(span).await;
+    let told = {
+        let told = pin!(tell_store(inner, &mut parting, now));
+        told.instrument(span).await
+    };
     drop(parting);
     let gone = |cause| Err(holding.lost_error(cause).into());
     match told {
@@ -54,15 +60,19 @@ enum Ended {
     Deleted,
 }
 
-async fn tell_store(inner: &Inner, parting: &mut Parting<'_>) -> Result<Ended, Error> {
+async fn tell_store(
+    inner: &Inner,
+    parting: &mut Parting<'_>,
+    mut now: Moment,
+) -> Result<Ended, Error> {
     let (core, tenure) = (parting.core, parting.tenure);
-    let deadline = core.env.now() + core.request_timeout;
+    let deadline = now + core.request_timeout;
     let mut first = true;
     loop {
-        let call = core.release_call(tenure);
-        let left = deadline.since(core.env.now());
+        let call = core.release_call(tenure, now);
+        let left = deadline.since(now);
         let error = match core.send(&inner.store, &[call], left).await {
-            Ok(answer) => match answer.replies.value.first() {
+            Ok(answer) => match answer.value.first() {
                 Some(Reply::Released { was: Was::Held }) => {
                     parting.settled = true;
                     return Ok(Ended::Held);
@@ -71,17 +81,18 @@ async fn tell_store(inner: &Inner, parting: &mut Parting<'_>) -> Result<Ended, E
                     parting.settled = true;
                     // While its time was not over, only this release ends it, or someone who deletes it. After that
                     // it may have lasted to the end; who asks has held it until the call, so that is no loss.
-                    let in_time = answer.replies.now.lease_us < tenure.expires_us();
+                    let in_time = answer.now.lease_us < tenure.expires_us();
                     if in_time && !first {
                         // What is known of the store's incarnation may be a heartbeat old.
-                        let beat = membership::beat(core, &inner.store);
+                        let beat = Box::pin(membership::beat(core, &inner.store));
                         let beat = core.env.timeout_at(deadline, beat).await;
                         let beat = beat.unwrap_or_else(|_| {
                             Err(StoreError::unknown("release", "no answer in time"))
                         });
                         beat.map_err(|error| Error::from_store(&tenure.name, error))?;
                     }
-                    let lasted = in_time && tenure.incarnation == core.incarnation();
+                    let lasted =
+                        in_time && tenure.members.incarnation == core.members().incarnation;
                     return match (lasted, first) {
                         (true, false) => Ok(Ended::Held),
                         (true, true) => Ok(Ended::Deleted),
@@ -103,6 +114,7 @@ async fn tell_store(inner: &Inner, parting: &mut Parting<'_>) -> Result<Ended, E
             return Err(Error::from_store(&tenure.name, error));
         }
         core.env.sleep_until(next).await;
+        now = core.env.now();
     }
 }
 

@@ -54,11 +54,11 @@ pub(super) async fn run(core: Arc<Core>, store: StoreHandle) {
 
 impl Core {
     /// From now on it is renewed. One that was handed over is claimed at once.
-    pub(super) fn keep_alive(&self, tenure: &Arc<Tenure>) {
+    pub(super) fn keep_alive(&self, tenure: &Arc<Tenure>, now: Moment) {
         let at = if tenure.is_claimed() {
-            next_look(self, tenure)
+            next_look(self, tenure, now)
         } else {
-            self.env.now()
+            now
         };
         if !self.renewals.add(at, tenure) {
             tenure.lose(LostCause::ShutDown);
@@ -68,8 +68,8 @@ impl Core {
 
 /// A third of the TTL from now, and never later than the end of `max_hold`, of a revocation's grace, or the time to warn
 /// of a long hold.
-fn next_look(core: &Core, tenure: &Tenure) -> Moment {
-    let renewal = core.env.now() + core.env.jittered(tenure.ttl / 3);
+fn next_look(core: &Core, tenure: &Tenure, now: Moment) -> Moment {
+    let renewal = now + core.env.jittered(tenure.ttl / 3);
     if tenure.revocation().is_some() {
         return tenure.deadline();
     }
@@ -139,8 +139,8 @@ async fn renew(core: Arc<Core>, store: StoreHandle, batch: Vec<Arc<Tenure>>) {
             return;
         }
     };
-    let store_us = answer.replies.now.lease_us;
-    let replies = batch.into_iter().zip(answer.replies.value);
+    let store_us = answer.now.lease_us;
+    let replies = batch.into_iter().zip(answer.value);
     for (tenure, reply) in replies.filter(|(tenure, _)| is_kept(tenure)) {
         match reply {
             Reply::Renewed {
@@ -168,7 +168,8 @@ async fn renew(core: Arc<Core>, store: StoreHandle, batch: Vec<Arc<Tenure>>) {
                     end(&core, &tenure);
                     continue;
                 }
-                core.renewals.again(next_look(&core, &tenure), &tenure);
+                let next = next_look(&core, &tenure, answer.received);
+                core.renewals.again(next, &tenure);
                 core.lines.resume(&core, &tenure);
             }
             Reply::NotHeld => not_held(&core, &tenure),

@@ -55,7 +55,7 @@ async fn tell(
         let left = deadline.since(core.env.now());
         let error = match core.send(&inner.store, calls, left).await {
             Ok(answer) => {
-                let replies = &answer.replies.value;
+                let replies = &answer.value;
                 if !replies.contains(&Reply::Stale) {
                     return Ok(replies.iter().filter(|r| **r == Reply::Revoked).count());
                 }

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::drift_margin;
 use super::line::Line;
@@ -15,6 +16,7 @@ use crate::metrics;
 use crate::name::ResourceName;
 use crate::planted::{Bug, planted};
 use crate::protocol::{Revoked, Rid};
+use crate::store::Membership;
 
 /// Shared by the turn that is being taken, the local line and the renewer.
 #[derive(Debug)]
@@ -33,18 +35,13 @@ pub(crate) struct Tenure {
     ended: AtomicBool,
     /// The latest renewal was not answered.
     unanswered: AtomicBool,
+    lost: OnceLock<LostCause>,
+    contended: AtomicBool,
     revoked: OnceLock<Revocation>,
     /// When a revoked holder's grace is over.
     revoked_until: AtomicU64,
-    state: watch::Sender<State>,
-}
-
-/// What a holder may want to hear of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct State {
-    pub(crate) lost: Option<LostCause>,
-    pub(crate) contended: bool,
-    pub(crate) revoked: bool,
+    /// It was lost, contended or revoked. (A `watch` channel would be an allocation for each grant.)
+    changed: Notify,
 }
 
 /// A holder was told to go; the first time, if it was told so again.
@@ -94,7 +91,8 @@ pub(crate) struct Grant {
     pub(crate) close_until_us: u64,
     /// Until when the store keeps its place in the queue: it has one again if the grant is not claimed.
     pub(crate) asked_until: Moment,
-    pub(crate) incarnation: String,
+    /// Who was there when it was granted, in which incarnation of the store.
+    pub(crate) members: Arc<Membership>,
     /// Who takes turns under it; `None` for a try beside the line.
     pub(crate) line: Option<Line>,
 }
@@ -120,9 +118,11 @@ impl Tenure {
             claimed: AtomicBool::new(claimed),
             ended: AtomicBool::new(false),
             unanswered: AtomicBool::new(false),
+            lost: OnceLock::new(),
+            contended: AtomicBool::new(false),
             revoked: OnceLock::new(),
             revoked_until: AtomicU64::new(Moment::NEVER.as_nanos()),
-            state: watch::Sender::new(State::default()),
+            changed: Notify::new(),
         };
         tenure.extend(term);
         Arc::new(tenure)
@@ -223,47 +223,47 @@ impl Tenure {
         if self.is_ended() || planted(Bug::LossIsForgotten) {
             return;
         }
-        let first = self.state.send_if_modified(|state| {
-            let first = state.lost.is_none();
-            state.lost = state.lost.or(Some(cause));
-            first
-        });
-        if first {
+        if self.lost.set(cause).is_ok() {
+            self.changed.notify_waiters();
             metrics::lost(self.name.class(), cause.as_str());
             tracing::warn!(name = %self.name, fence = self.used(), %cause, "lease lost");
         }
     }
 
     pub(crate) fn cause(&self) -> Option<LostCause> {
-        self.state.borrow().lost
+        self.lost.get().copied()
     }
 
     /// Whether it lasts; notices its own expiry.
     pub(crate) fn check(&self) -> Result<(), LostCause> {
-        if self.cause().is_none() {
-            let now = self.env.now();
-            if now >= self.deadline() {
-                self.lose(if self.revoked.get().is_some() {
-                    LostCause::Revoked
-                } else if self.unanswered.load(Ordering::Acquire) {
-                    LostCause::Unreachable
-                } else {
-                    LostCause::Expired
-                });
-            }
+        self.check_at(self.env.now())
+    }
+
+    /// The same, for who knows what time it is.
+    pub(crate) fn check_at(&self, now: Moment) -> Result<(), LostCause> {
+        let is_over = now >= self.deadline();
+        if is_over && self.cause().is_none() {
+            self.lose(if self.revoked.get().is_some() {
+                LostCause::Revoked
+            } else if self.unanswered.load(Ordering::Acquire) {
+                LostCause::Unreachable
+            } else {
+                LostCause::Expired
+            });
         }
         match self.cause() {
             Some(cause) => Err(cause),
             // Ended, and so not to be lost any more: its time may be over all the same.
-            None if self.env.now() >= self.deadline() => Err(LostCause::Expired),
+            None if is_over => Err(LostCause::Expired),
             None => Ok(()),
         }
     }
 
     /// Someone waits for it.
     pub(crate) fn contend(&self) {
-        self.state
-            .send_if_modified(|state| !std::mem::replace(&mut state.contended, true));
+        if !self.contended.swap(true, Ordering::AcqRel) {
+            self.changed.notify_waiters();
+        }
     }
 
     /// It is to go: the grace counts from now. A later, shorter one counts, too.
@@ -284,7 +284,7 @@ impl Tenure {
         }
         // Known before it is said.
         if self.revoked.set(revocation).is_ok() {
-            self.state.send_modify(|state| state.revoked = true);
+            self.changed.notify_waiters();
         }
     }
 
@@ -292,11 +292,12 @@ impl Tenure {
         self.revoked.get()
     }
 
-    pub(crate) fn state(&self) -> State {
-        *self.state.borrow()
+    pub(crate) fn is_contended(&self) -> bool {
+        self.contended.load(Ordering::Acquire)
     }
 
-    pub(crate) fn watch(&self) -> watch::Receiver<State> {
-        self.state.subscribe()
+    /// Resolves once it is lost, contended or revoked after this call: so look at it between this and the await.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 }

@@ -11,7 +11,6 @@ use super::{Cleanup, Core, Tenure};
 use crate::env::Moment;
 use crate::error::{Lost, LostCause};
 use crate::fence::Fence;
-use crate::metrics;
 use crate::planted::{Bug, planted};
 
 /// One task's hold.
@@ -76,7 +75,7 @@ impl Turn {
             lost: OnceLock::new(),
         });
         tenure.begin_turn(&turn);
-        metrics::held(tenure.name.class(), 1.0);
+        tenure.name.keys().held(1.0);
         turn
     }
 
@@ -86,20 +85,26 @@ impl Turn {
 
     /// The guard is gone. Whether it was there until now.
     pub(crate) fn end(&self) -> bool {
+        self.end_at(self.tenure.env.now())
+    }
+
+    /// The same, for who knows what time it is.
+    pub(crate) fn end_at(&self, now: Moment) -> bool {
         if self.ended.swap(true, Ordering::AcqRel) {
             return false;
         }
-        self.warn_if_overdue();
-        let (class, held) = (self.tenure.name.class(), self.held_for());
-        metrics::held(class, -1.0);
-        metrics::hold_ended(class, held);
+        let held_for = now.since(self.since);
+        self.warn_if_over(held_for);
+        let keys = self.tenure.name.keys();
+        keys.held(-1.0);
+        keys.hold_ended(held_for);
         true
     }
 
     /// It was never anybody's: the one it was for had gone.
     pub(crate) fn withdraw(&self) {
         if !self.ended.swap(true, Ordering::AcqRel) {
-            metrics::held(self.tenure.name.class(), -1.0);
+            self.tenure.name.keys().held(-1.0);
         }
     }
 
@@ -113,7 +118,10 @@ impl Turn {
 
     /// Names, once, the line of the program that has held it for longer than its class says is right.
     pub(crate) fn warn_if_overdue(&self) {
-        let held_for = self.held_for();
+        self.warn_if_over(self.held_for());
+    }
+
+    fn warn_if_over(&self, held_for: Duration) {
         let Some(limit) = self.seat.overdue.after.filter(|limit| held_for >= *limit) else {
             return;
         };
@@ -135,15 +143,23 @@ impl Turn {
 
     /// Whether it is held now; notices its own expiry. A loss stays a loss.
     pub(crate) fn check(&self) -> Result<(), Lost> {
-        if planted(Bug::LossIsForgotten) && self.tenure.env.now() < self.hold_until {
-            return self.tenure.check().map_err(|cause| self.lost_error(cause));
+        self.check_at(self.tenure.env.now())
+    }
+
+    /// The same, for who knows what time it is.
+    pub(crate) fn check_at(&self, now: Moment) -> Result<(), Lost> {
+        if planted(Bug::LossIsForgotten) && now < self.hold_until {
+            return self
+                .tenure
+                .check_at(now)
+                .map_err(|cause| self.lost_error(cause));
         }
         if self.lost.get().is_none() {
-            match self.tenure.check() {
+            match self.tenure.check_at(now) {
                 Err(cause) => {
                     let _ = self.lost.set(cause);
                 }
-                Ok(()) if !self.is_ended() && self.tenure.env.now() >= self.hold_until => {
+                Ok(()) if !self.is_ended() && now >= self.hold_until => {
                     let _ = self.lost.set(LostCause::MaxHold);
                     self.tenure.lose_to(self);
                 }
@@ -162,14 +178,14 @@ impl Turn {
 
     /// Resolves once it is lost, at its deadline at the latest.
     pub(crate) async fn lost(&self) -> LostCause {
-        let mut state = self.tenure.watch();
         loop {
+            let changed = self.tenure.changed();
             if let Err(error) = self.check() {
                 return error.cause;
             }
             tokio::select! {
                 biased;
-                _ = state.changed() => {}
+                () = changed => {}
                 () = self.tenure.env.sleep_until(self.deadline()) => {}
             }
         }

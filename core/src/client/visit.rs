@@ -37,11 +37,11 @@ pub(super) enum Verdict {
 }
 
 impl Visit {
-    pub(super) fn begin(turn: &Arc<Turn>, waiting: usize) -> Self {
+    pub(super) fn begin(turn: &Arc<Turn>, waiting: usize, now: Moment) -> Self {
         Self {
             tenure: Arc::clone(&turn.tenure),
             turn: Some(Arc::clone(turn)),
-            began: turn.tenure.env.now(),
+            began: now,
             left: waiting,
             turns: 1,
             next: turn.fence.get() + 1,
@@ -55,7 +55,7 @@ impl Visit {
         let took = now.since(self.began);
         let in_time = self.left > 0 || (self.turns < SHORT_TURNS && took < SHORT);
         let is_endless = planted(Bug::VisitWithoutEnd);
-        let is_over = tenure.check().is_err() || tenure.revocation().is_some();
+        let is_over = tenure.check_at(now).is_err() || tenure.revocation().is_some();
         if strict
             || (!in_time && !is_endless)
             || (took >= LONGEST && !is_endless)

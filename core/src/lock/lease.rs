@@ -73,8 +73,8 @@ impl Lease {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn running_out(&self, left: Duration) {
-        let mut state = self.held.tenure.watch();
         loop {
+            let changed = self.held.tenure.changed();
             let spare = self.remaining().saturating_sub(left);
             if spare.is_zero() {
                 return;
@@ -82,7 +82,7 @@ impl Lease {
             tokio::select! {
                 biased;
                 // Lost, or revoked, which leaves less of it.
-                _ = state.changed() => {}
+                () = changed => {}
                 () = self.held.tenure.env.sleep(spare) => {}
             }
         }
@@ -90,7 +90,7 @@ impl Lease {
 
     /// Whether someone else was seen waiting for it. Known by a push, or from the next renewal on.
     pub fn is_contended(&self) -> bool {
-        self.held.tenure.state().contended
+        self.held.tenure.is_contended()
     }
 
     /// Resolves once someone else waits for it, for holders that can do with less.
@@ -98,9 +98,13 @@ impl Lease {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn contended(&self) {
-        let mut state = self.held.tenure.watch();
-        // The sender lives in the tenure.
-        drop(state.wait_for(|state| state.contended).await);
+        loop {
+            let changed = self.held.tenure.changed();
+            if self.is_contended() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Why it is to go, if it was revoked: it is lost when the grace is over.
@@ -113,11 +117,12 @@ impl Lease {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn revoked(&self) -> &Revocation {
-        let mut state = self.held.tenure.watch();
-        drop(state.wait_for(|state| state.revoked).await);
-        match self.revocation() {
-            Some(revocation) => revocation,
-            None => std::future::pending().await,
+        loop {
+            let changed = self.held.tenure.changed();
+            if let Some(revocation) = self.revocation() {
+                return revocation;
+            }
+            changed.await;
         }
     }
 

@@ -7,7 +7,7 @@ mod offsets;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::env::{Env, Moment};
+use crate::env::Moment;
 use crate::metrics;
 use crate::planted::{Bug, planted};
 use crate::protocol::{Handed, Now};
@@ -33,9 +33,8 @@ impl StoreClock {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in an answer that came now.
-    pub(crate) fn observe(&self, env: &Env, sent: Moment, now: Now) {
-        let received = env.now();
+    /// Takes in an answer.
+    pub(crate) fn observe(&self, sent: Moment, received: Moment, now: Now) {
         let took = received.since(sent);
         let mut seen = self.seen();
         // RFC 6298's smoothing: an eighth of each new one.
@@ -73,12 +72,12 @@ impl StoreClock {
         self.seen().round_trip
     }
 
-    /// The store's time now: the last one seen, and the monotonic time since. Zero before the first answer.
-    pub(crate) fn estimate(&self, env: &Env) -> Now {
+    /// The store's time then: the last one seen, and the monotonic time since. Zero before the first answer.
+    pub(crate) fn estimate(&self, at: Moment) -> Now {
         let Some((sent, now)) = self.seen().latest else {
             return Now::default();
         };
-        let since_us = micros(env.now().since(sent));
+        let since_us = micros(at.since(sent));
         Now {
             lease_us: now.lease_us + since_us,
             wall_us: now.wall_us + since_us,
