@@ -11,9 +11,9 @@ pub use duration::DurationExt;
 pub use leasehold_core as core;
 pub use leasehold_core::store::MemoryStore;
 pub use leasehold_core::{
-    Builder, Busy, Class, Coordinator, Election, Env, Error, Expect, Fence, Leader, Leadership,
-    Lease, Lost, LostCause, Moment, MutexGuard, Mutexes, NameError, Namespace, NodeId, Put,
-    Register, RegisterHandle, RegisterReply, ResourceName, TtlError,
+    Builder, Busy, Class, Coordinator, Election, Env, Error, Expect, Fence, GrantId, Hold, Leader,
+    Leadership, Lease, Lost, LostCause, Moment, MutexGuard, Mutexes, NameError, Namespace, NodeId,
+    Put, Register, RegisterHandle, RegisterReply, ResourceName, TtlError,
 };
 
 /// Leader-elected cron (feature `scheduler`).

@@ -3,7 +3,7 @@
 use std::panic::Location;
 use std::time::Duration;
 
-use crate::fence::Fence;
+use crate::fence::{Fence, GrantId};
 use crate::name::{NameError, ResourceName};
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -158,20 +158,32 @@ impl Relock {
 
 /// A lease that was held is gone: whatever was done under it may have met another holder's work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the lease on `{name}` (fence {fence}) is lost: {cause}")]
+#[error("the lease on `{name}` (grant {grant_id}) is lost: {cause}")]
 #[non_exhaustive]
 pub struct Lost {
     /// The resource.
     pub name: ResourceName,
-    /// The fence it had.
-    pub fence: Fence,
+    /// Which grant it was.
+    pub grant_id: GrantId,
+    /// The fence it had; none if it was shared.
+    pub fence: Option<Fence>,
     /// Why.
     pub cause: LostCause,
 }
 
 impl Lost {
-    pub(crate) fn new(name: ResourceName, fence: Fence, cause: LostCause) -> Self {
-        Self { name, fence, cause }
+    pub(crate) fn new(
+        name: ResourceName,
+        grant_id: GrantId,
+        is_exclusive: bool,
+        cause: LostCause,
+    ) -> Self {
+        Self {
+            name,
+            grant_id,
+            fence: is_exclusive.then(|| Fence::new(grant_id.get())),
+            cause,
+        }
     }
 }
 
@@ -191,7 +203,7 @@ pub enum LostCause {
     /// It was held longer than its class allows.
     #[error("it was held longer than its max_hold")]
     MaxHold,
-    /// It was told to go, and its grace is over; [`revocation`](crate::Lease::revocation) says why.
+    /// It was told to go, and its grace is over; [`revocation`](crate::Hold::revocation) says why.
     #[error("it was revoked, and its grace is over")]
     Revoked,
     /// The coordinator was shut down.

@@ -1,4 +1,4 @@
-//! Fences: the numbers that let the protected side refuse a late writer.
+//! Fences: the numbers that let the protected side refuse a late writer; and the names of grants that have none.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -9,7 +9,8 @@ use std::fmt;
 /// one plus one, at least the store's clock in µs. It fits in 2^53, so JSON and Lua carry it whole.
 ///
 /// Send it along with every write made under the lease, and let the place written to refuse a smaller one:
-/// [`fencing`](crate::fencing) has what that takes in a database, in Redis and over HTTP. Only exclusive grants have one.
+/// [`fencing`](crate::fencing) has what that takes in a database, in Redis and over HTTP. Only exclusive grants have one;
+/// shared ones have a [`GrantId`].
 ///
 /// ```
 /// use leasehold_core::Fence;
@@ -46,6 +47,36 @@ impl Fence {
 }
 
 impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Names a grant of a resource, for logs and audit: no two grants of the resource have the same, while the store keeps
+/// its data. It orders nothing, and so is no [`Fence`]: a shared grant (a reader's) is still good when a later one has
+/// written, and a place that compared such numbers would refuse it.
+///
+/// ```
+/// use leasehold_core::GrantId;
+/// assert_eq!(GrantId::new(42).to_string(), "42");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GrantId(u64);
+
+impl GrantId {
+    /// A grant's name with this value, for reading one back from a log.
+    pub const fn new(value: u64) -> Self {
+        Self(value)
+    }
+
+    /// The value.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for GrantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

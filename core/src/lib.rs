@@ -27,8 +27,8 @@ pub use client::{
 };
 pub use env::{Env, Moment};
 pub use error::{Busy, Error, Lost, LostCause, Relock, TtlError};
-pub use fence::Fence;
-pub use lock::{Election, Fairness, Leader, Leadership, Lease, MutexGuard, Mutexes};
+pub use fence::{Fence, GrantId};
+pub use lock::{Election, Fairness, Hold, Leader, Leadership, Lease, MutexGuard, Mutexes};
 pub use name::{Class, NameError, Namespace, ResourceName};
 pub use protocol::{Expect, NodeId, Register, RegisterReply};
 pub use register::{Put, RegisterHandle};

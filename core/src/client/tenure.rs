@@ -166,7 +166,7 @@ impl Tenure {
 
     /// A turn begins.
     pub(crate) fn begin_turn(&self, turn: &Arc<Turn>) {
-        self.used.fetch_max(turn.fence.get(), Ordering::AcqRel);
+        self.used.fetch_max(turn.grant_id.get(), Ordering::AcqRel);
         *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(turn);
     }
 

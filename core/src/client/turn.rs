@@ -10,14 +10,15 @@ use super::line::After;
 use super::{Cleanup, Core, Tenure};
 use crate::env::Moment;
 use crate::error::{Lost, LostCause};
-use crate::fence::Fence;
+use crate::fence::GrantId;
 use crate::planted::{Bug, planted};
 
 /// One task's hold.
 #[derive(Debug)]
 pub(crate) struct Turn {
     pub(crate) tenure: Arc<Tenure>,
-    pub(crate) fence: Fence,
+    /// The number of its grant: the next of its tenure's block.
+    pub(crate) grant_id: GrantId,
     pub(crate) since: Moment,
     /// It is lost then.
     pub(crate) hold_until: Moment,
@@ -60,10 +61,10 @@ impl TaskId {
 
 impl Turn {
     /// Begins one. `since` is when its lease began, or when it was handed on.
-    pub(crate) fn begin(tenure: &Arc<Tenure>, fence: u64, since: Moment, seat: Seat) -> Arc<Self> {
+    pub(crate) fn begin(tenure: &Arc<Tenure>, number: u64, since: Moment, seat: Seat) -> Arc<Self> {
         let turn = Arc::new(Self {
             tenure: Arc::clone(tenure),
-            fence: Fence::new(fence),
+            grant_id: GrantId::new(number),
             since,
             hold_until: match seat.max_hold.filter(|_| !planted(Bug::NoMaxHold)) {
                 Some(hold) => since + hold,
@@ -173,7 +174,7 @@ impl Turn {
     }
 
     pub(crate) fn lost_error(&self, cause: LostCause) -> Lost {
-        Lost::new(self.tenure.name.clone(), self.fence, cause)
+        Lost::new(self.tenure.name.clone(), self.grant_id, true, cause)
     }
 
     /// Resolves once it is lost, at its deadline at the latest.

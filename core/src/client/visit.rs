@@ -44,7 +44,7 @@ impl Visit {
             began: now,
             left: waiting,
             turns: 1,
-            next: turn.fence.get() + 1,
+            next: turn.grant_id.get() + 1,
         }
     }
 

@@ -1,9 +1,11 @@
 //! The lock primitives.
 
 mod election;
+mod hold;
 mod lease;
 mod mutex;
 
 pub use election::{Election, Leader, Leadership};
+pub use hold::Hold;
 pub use lease::Lease;
 pub use mutex::{Fairness, MutexGuard, Mutexes};

@@ -56,7 +56,7 @@ pub struct FencingToken {
 }
 
 impl FencingToken {
-    /// The fence of a grant of `resource`, such as [`Lease::name`](crate::Lease::name).
+    /// The fence of a grant of `resource`, such as [`Hold::name`](crate::Hold::name).
     ///
     /// # Errors
     /// [`HeaderError::NoResource`] for an empty name, [`HeaderError::TooLong`], and [`HeaderError::Number`] for a fence
