@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::fence::{Fence, GrantId};
 use crate::name::{NameError, ResourceName};
+use crate::protocol::Weight;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// What went wrong.
@@ -29,6 +30,15 @@ pub enum Error {
     /// The task that asks has it already, and would wait for itself.
     #[error(transparent)]
     Relock(#[from] Relock),
+    /// More was asked for than there is: it could never be granted.
+    #[error(transparent)]
+    TooHeavy(#[from] TooHeavy),
+    /// The caller's own signal came before it was granted; nothing stays held or queued.
+    #[error("stopped waiting for `{name}`: the caller's own signal came first")]
+    Cancelled {
+        /// The resource.
+        name: ResourceName,
+    },
     /// A name that no store would take.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -152,6 +162,32 @@ impl Relock {
             name,
             held_at,
             asked_at,
+        }
+    }
+}
+
+/// More of a resource was asked for than there is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{name}` has a capacity of {capacity}, and {weight} was asked for: that can never be granted; ask for less, or raise \
+     the capacity"
+)]
+#[non_exhaustive]
+pub struct TooHeavy {
+    /// The resource.
+    pub name: ResourceName,
+    /// What was asked for.
+    pub weight: Weight,
+    /// How much there is.
+    pub capacity: u32,
+}
+
+impl TooHeavy {
+    pub(crate) fn new(name: ResourceName, weight: Weight, capacity: u32) -> Self {
+        Self {
+            name,
+            weight,
+            capacity,
         }
     }
 }

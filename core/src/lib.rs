@@ -26,7 +26,7 @@ pub use client::{
     Waiter,
 };
 pub use env::{Env, Moment};
-pub use error::{Busy, Error, Lost, LostCause, Relock, TtlError};
+pub use error::{Busy, Error, Lost, LostCause, Relock, TooHeavy, TtlError};
 pub use fence::{Fence, GrantId};
 pub use lock::{Election, Fairness, Hold, Leader, Leadership, Lease, MutexGuard, Mutexes};
 pub use name::{Class, NameError, Namespace, ResourceName};

@@ -109,6 +109,18 @@ bugs! {
     VisitWithoutEnd,
     /// The next visit's request does not end the one before.
     TurnEndsNothing,
+    /// A writer takes one unit of what readers share, not all of it.
+    WriterWeighsOne,
+    /// A reader is let in past those who wait, since it fits beside those who read.
+    ReaderOvertakes,
+    /// A reader joins the others of its client although a writer waits.
+    ContendedIsShared,
+    /// A reader joins the others of its client although their lease is over.
+    OverIsShared,
+    /// The last reader of a client goes, and its client keeps the lease.
+    LastShareForgotten,
+    /// The first reader of a client that goes ends the lease of the others.
+    ShareEndsForAll,
 }
 
 /// Whether `bug` is planted on this thread.

@@ -8,18 +8,29 @@ use tracing::Instrument;
 
 use super::Inner;
 use super::lead::out_of_time;
-use super::line::{Call, Entry, Line, Lines, Spot};
-use super::turn::{Holding, Seat};
+use super::line::{Call, Entry, Line, Lines, Mode, Spot};
+use super::turn::{Holding, Seat, TaskId};
 use crate::env::Moment;
 use crate::error::{Busy, Error, Relock};
 use crate::metrics::Outcome;
 use crate::name::ResourceName;
 use crate::planted::{Bug, planted};
+use crate::protocol::{Capacity, Weight};
+
+/// Who waits without limit stands in the queue this long, and then again.
+const ROUND: Duration = Duration::from_secs(600);
+/// How long he pauses when the store can't be reached.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a caller wants to hold.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ask {
     pub(crate) name: ResourceName,
+    /// How much of it.
+    pub(crate) weight: Weight,
+    /// How much there is, as this caller takes it. Who takes all of it says nothing of that: the unbounded one gives way
+    /// to every other.
+    pub(crate) capacity: Capacity,
     pub(crate) ttl: Duration,
     /// `None`: don't stand in the queue.
     pub(crate) wait: Option<Duration>,
@@ -32,9 +43,16 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
+    /// Asked by the task that polls, whichever made the future.
+    pub(crate) fn by_this_task(mut self) -> Self {
+        self.seat.task = TaskId::current();
+        self
+    }
+
     fn line(&self) -> Line {
         Line {
             name: self.name.clone(),
+            mode: Mode::of(self.weight),
             ttl: self.ttl,
             strict: self.strict,
         }
@@ -64,6 +82,39 @@ pub(crate) async fn acquire(inner: &Arc<Inner>, ask: Ask) -> Result<Holding, Err
     result
 }
 
+/// As [`acquire`], without limit of time. A store that can't be reached is asked again; every other error ends it.
+pub(crate) async fn acquire_in_rounds(inner: &Arc<Inner>, ask: Ask) -> Result<Holding, Error> {
+    let env = &inner.core.env;
+    loop {
+        let round = Ask {
+            wait: Some(ROUND),
+            ..ask.clone()
+        };
+        match acquire(inner, round).await {
+            Err(Error::Busy(_)) => {}
+            Err(error @ Error::Unavailable { .. }) => {
+                tracing::debug!(%error, name = %ask.name, "who waits for it waits for the store");
+                env.sleep(env.jittered(PAUSE)).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// As [`acquire_in_rounds`], until `stop` resolves.
+pub(crate) async fn acquire_until(
+    inner: &Arc<Inner>,
+    ask: Ask,
+    stop: impl Future<Output = ()>,
+) -> Result<Holding, Error> {
+    let name = ask.name.clone();
+    tokio::select! {
+        biased;
+        () = stop => Err(Error::Cancelled { name }),
+        granted = acquire_in_rounds(inner, ask) => granted,
+    }
+}
+
 async fn try_acquire(inner: &Arc<Inner>, ask: &Ask, started: Moment) -> Result<Holding, Error> {
     let core = &inner.core;
     core.check_ttl(ask.ttl, inner.store.leases.capabilities().min_ttl)?;
@@ -75,6 +126,11 @@ async fn try_acquire(inner: &Arc<Inner>, ask: &Ask, started: Moment) -> Result<H
         let entry = Lines::enter(core, ask.line(), ask);
         let lead = match entry {
             Entry::Lead(lead) => lead,
+            // Its last one outstayed its time just now.
+            Entry::Join(holding) if holding.check().is_err() && !planted(Bug::OverIsShared) => {
+                continue;
+            }
+            Entry::Join(holding) => return Ok(holding),
             Entry::Held {
                 held_for,
                 remaining,

@@ -10,7 +10,7 @@ use super::{Cleanup, Core, Inner};
 use crate::env::Moment;
 use crate::name::ResourceName;
 use crate::planted::{Bug, planted};
-use crate::protocol::{Acquire, CLOSED_SLACK_US, Capacity, Op, Release, Reply, Rid, Weight};
+use crate::protocol::{Acquire, CLOSED_SLACK_US, Op, Release, Reply, Rid};
 use crate::store::{LeaseCall, StoreError};
 
 /// Fences that are asked for beyond those that wait already: who comes while the visit lasts.
@@ -74,8 +74,8 @@ impl Attempt {
             } else {
                 self.not_after_us
             },
-            weight: Weight::All,
-            capacity: Capacity::ONE,
+            weight: ask.weight,
+            capacity: ask.capacity,
             ttl_us: micros(ask.ttl),
             wait: enqueue,
             want: want as u64,

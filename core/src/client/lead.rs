@@ -10,7 +10,7 @@ use super::tenure::{Grant, Term};
 use super::turn::{Holding, Turn};
 use super::{Cleanup, Core, FAREWELL, Inner, RETRY, Tenure};
 use crate::env::Moment;
-use crate::error::{Busy, Error};
+use crate::error::{Busy, Error, Relock, TooHeavy};
 use crate::planted::{Bug, planted};
 use crate::protocol::{Entry, Op, Reply};
 use crate::store::{LeaseCall, StoreError, StoreErrorKind};
@@ -99,6 +99,7 @@ impl Lead {
                     return Ok(holding);
                 }
                 Ok((Reply::Queued { check_in_us, .. }, _)) => {
+                    self.must_wait(ask)?;
                     let check = if planted(Bug::PushIsAwaited) {
                         deadline
                     } else {
@@ -126,6 +127,7 @@ impl Lead {
                         self.forget();
                         return Err(busy());
                     }
+                    self.must_wait(ask)?;
                     match Box::pin(core.listen(&inner.store, bucket)).await {
                         Err(error) if error.kind() == StoreErrorKind::Unknown => {
                             core.env.sleep(core.env.jittered(RETRY)).await;
@@ -136,6 +138,11 @@ impl Lead {
                         self.forget();
                         return Err(busy());
                     }
+                }
+                Ok((Reply::TooHeavy { capacity }, _)) => {
+                    // Ended there, if it stood in the queue.
+                    self.forget();
+                    return Err(TooHeavy::new(ask.name.clone(), ask.weight, capacity).into());
                 }
                 // Its time is over at the store, or it was ended: it cannot be granted any more.
                 Ok(_) => Box::pin(self.end_attempt(inner, ask, deadline)).await?,
@@ -155,6 +162,23 @@ impl Lead {
                 }
             }
         }
+    }
+
+    /// It is not granted at once. Tenures of this client that are in the way hear of it without a push; but if this very
+    /// task has one, it would wait for itself.
+    fn must_wait(&self, ask: &Ask) -> Result<(), Relock> {
+        let core = &self.core;
+        if !ask.may_relock
+            && let Some(held_at) = core.lines.held_by(&ask.name, ask.seat.task)
+        {
+            return Err(Relock::new(
+                ask.name.clone(),
+                held_at,
+                ask.seat.overdue.caller,
+            ));
+        }
+        core.lines.contend(&ask.name);
+        Ok(())
     }
 
     /// Sends the request, and with it the end of the tenure before.
@@ -218,6 +242,7 @@ impl Lead {
         let grant = Grant {
             name: ask.name.clone(),
             rid: attempt.rid,
+            weight: ask.weight,
             end,
             ttl: ask.ttl,
             close_until_us: attempt.close_until_us(),
@@ -228,7 +253,7 @@ impl Lead {
         let tenure = Tenure::new(core.env.clone(), grant, term, claimed);
         let turn = Turn::begin(&tenure, first, term.sent, ask.seat);
         core.note_fence(&ask.name, first);
-        core.lines.begin_visit(&turn, now);
+        core.lines.begin(&core, &turn, now);
         core.keep_alive(&tenure, now);
         Holding::new(&core, turn)
     }

@@ -5,6 +5,7 @@
 //! A line exists only while somebody stands in it.
 
 use std::collections::BTreeMap;
+use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,28 +14,60 @@ use tokio::sync::oneshot;
 
 use super::acquire::Ask;
 use super::lead::{Lead, Work};
+use super::share::Share;
 use super::turn::{Holding, Seat, TaskId, Turn};
 use super::visit::{Verdict, Visit};
 use super::{Cleanup, Core, Tenure};
 use crate::env::Moment;
 use crate::name::ResourceName;
-use crate::protocol::Rid;
+use crate::protocol::{Rid, Weight};
 
-/// Who takes turns with one another: those that want the same, for the same time, in the same manner.
+/// Who takes turns with one another, or shares: those that want the same, for the same time, in the same manner.
+///
+/// A resource's lines stand beside one another in this order. Readers and writers are two of them, and meet at the store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Line {
     pub(crate) name: ResourceName,
+    pub(crate) mode: Mode,
     pub(crate) ttl: Duration,
     /// A visit is one turn.
     pub(crate) strict: bool,
 }
 
+/// What a line does with a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mode {
+    /// One task after the other has it.
+    Exclusive,
+    /// Several have it side by side.
+    Shared,
+}
+
+impl Mode {
+    pub(crate) fn of(weight: Weight) -> Self {
+        match weight {
+            Weight::All => Self::Exclusive,
+            Weight::Units(_) => Self::Shared,
+        }
+    }
+}
+
 /// All lines of a client.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    places: Mutex<BTreeMap<Line, Place>>,
+    places: Mutex<Places>,
     arrivals: AtomicU64,
 }
+
+#[derive(Debug, Default)]
+struct Places {
+    by_line: BTreeMap<Line, Place>,
+    /// Tenures that no line hands on: shares that nobody may join any more, and what was granted beside a line.
+    apart: Apart,
+}
+
+/// By name, and by the number of the request that made them.
+type Apart = BTreeMap<(ResourceName, u64), Arc<Tenure>>;
 
 #[derive(Debug)]
 struct Place {
@@ -50,6 +83,8 @@ enum Stand {
     Led,
     /// It has a tenure.
     Held(Visit),
+    /// It has a tenure that others may join.
+    Shared(Share),
     /// Its tenure is being given up: by a caller, whom the others wait for, or by the cleaner, whom they need not.
     Leaving(Rid, Option<Arc<Tenure>>),
 }
@@ -76,6 +111,8 @@ pub(crate) enum Entry {
     Lead(Lead),
     /// Behind others.
     Behind(Spot),
+    /// Beside others, who share with it.
+    Join(Holding),
     /// Someone of this client has it, and the caller would not wait.
     Held {
         held_for: Duration,
@@ -95,35 +132,54 @@ pub(crate) enum After {
 }
 
 impl Lines {
-    fn places(&self) -> MutexGuard<'_, BTreeMap<Line, Place>> {
+    fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many tasks wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.places().values().map(|p| p.waiters.len()).sum()
+        let places = self.places();
+        places.by_line.values().map(|p| p.waiters.len()).sum()
     }
 
     /// How many lines there are: at rest, none.
     pub(crate) fn len(&self) -> usize {
-        self.places().len()
+        self.places().by_line.len()
     }
 
     /// How many tasks wait in one line.
     pub(crate) fn waiting_in(&self, line: &Line) -> usize {
-        self.places().get(line).map_or(0, |p| p.waiters.len())
+        let places = self.places();
+        places.by_line.get(line).map_or(0, |p| p.waiters.len())
+    }
+
+    /// Where this task holds the resource already, in whatever mode.
+    pub(crate) fn held_by(
+        &self,
+        name: &ResourceName,
+        task: TaskId,
+    ) -> Option<&'static Location<'static>> {
+        self.places().held_by(name, task)
+    }
+
+    /// Somebody waits for the resource.
+    pub(crate) fn contend(&self, name: &ResourceName) {
+        self.places()
+            .tenures_of(name)
+            .for_each(|tenure| tenure.contend());
     }
 
     /// Takes a place. Who would not wait gets none behind others.
     pub(crate) fn enter(core: &Arc<Core>, line: Line, ask: &Ask) -> Entry {
         let (seat, waits) = (ask.seat, ask.wait.is_some());
         let mut places = core.lines.places();
-        let Some(place) = places.get_mut(&line) else {
+        let Places { by_line, apart } = &mut *places;
+        let Some(place) = by_line.get_mut(&line) else {
             let place = Place {
                 waiters: BTreeMap::new(),
                 stand: Stand::Led,
             };
-            places.insert(line.clone(), place);
+            by_line.insert(line.clone(), place);
             return Entry::Lead(Lead::new(core, Some(line), Work::default()));
         };
         match &mut place.stand {
@@ -133,23 +189,26 @@ impl Lines {
                 place.stand = Stand::Led;
                 return Entry::Lead(Lead::new(core, Some(line), Work::ending(ending)));
             }
-            Stand::Held(visit) => {
+            Stand::Held(visit) if !waits => {
                 let turn = visit.turn.as_ref().filter(|turn| !turn.is_ended());
-                if let Some(turn) = turn
-                    && waits
-                    && !ask.may_relock
-                    && turn.seat.task == seat.task
-                    && turn.check().is_ok()
-                {
-                    return Entry::Relock(turn.seat.overdue.caller);
+                return Entry::Held {
+                    held_for: turn.map_or(Duration::ZERO, |turn| turn.held_for()),
+                    remaining: visit.tenure.deadline().since(core.env.now()),
+                };
+            }
+            Stand::Shared(share) if place.waiters.is_empty() => {
+                match share.judge(line.strict, None) {
+                    Verdict::Next(number) => {
+                        let holding = share.join(core, number, seat);
+                        share.joined(core, number);
+                        return Entry::Join(holding);
+                    }
+                    Verdict::Over => {
+                        let work = place.part(core, apart);
+                        return Entry::Lead(Lead::new(core, Some(line), work));
+                    }
+                    Verdict::Wait => {}
                 }
-                if !waits {
-                    return Entry::Held {
-                        held_for: turn.map_or(Duration::ZERO, |turn| turn.held_for()),
-                        remaining: visit.tenure.deadline().since(core.env.now()),
-                    };
-                }
-                visit.tenure.contend();
             }
             // The cleaner may take long; the same release goes along with what this one asks.
             Stand::Leaving(_, ending @ Some(_)) if place.waiters.is_empty() => {
@@ -157,13 +216,25 @@ impl Lines {
                 place.stand = Stand::Led;
                 return Entry::Lead(Lead::new(core, Some(line), work));
             }
-            // Beside the line: the store knows who is in the way.
-            _ if !waits => return Entry::Lead(Lead::new(core, None, Work::default())),
             _ => {}
+        }
+        if !waits {
+            // Beside the line: the store knows who is in the way.
+            return Entry::Lead(Lead::new(core, None, Work::default()));
+        }
+        if !ask.may_relock
+            && let Some(held_at) = places.held_by(&line.name, seat.task)
+        {
+            return Entry::Relock(held_at);
         }
         let id = core.lines.arrivals.fetch_add(1, Ordering::Relaxed);
         let (to, called) = oneshot::channel();
-        place.waiters.insert(id, Waiter { to, seat });
+        if let Some(place) = places.by_line.get_mut(&line) {
+            if let Stand::Held(visit) = &place.stand {
+                visit.tenure.contend();
+            }
+            place.waiters.insert(id, Waiter { to, seat });
+        }
         drop(places);
         line.name.keys().waiting(1.0);
         Entry::Behind(Spot {
@@ -174,68 +245,100 @@ impl Lines {
         })
     }
 
-    /// The line's lead was granted: a visit begins, and the lead has the first turn.
-    pub(crate) fn begin_visit(&self, turn: &Arc<Turn>, now: Moment) {
-        let Some(line) = &turn.tenure.line else {
+    /// The line's lead was granted: a visit or a share begins, and the lead has the first turn.
+    pub(crate) fn begin(&self, core: &Arc<Core>, turn: &Arc<Turn>, now: Moment) {
+        let tenure = &turn.tenure;
+        let mut places = self.places();
+        let Some(line) = &tenure.line else {
+            places.apart.insert(key(tenure), Arc::clone(tenure));
             return;
         };
-        if let Some(place) = self.places().get_mut(line) {
-            place.stand = Stand::Held(Visit::begin(turn, place.waiters.len(), now));
-        }
-    }
-
-    /// A turn has ended: the next one in the line is served, or the visit ends. `by_caller` waits for its release.
-    pub(crate) fn leave(&self, core: &Arc<Core>, turn: &Arc<Turn>, by_caller: bool) -> After {
-        let Some(line) = &turn.tenure.line else {
-            turn.tenure.end();
-            core.renewals.remove(&turn.tenure);
-            return After::Release;
+        let Some(place) = places.by_line.get_mut(line) else {
+            return;
         };
-        let mut places = self.places();
-        match places.get_mut(line) {
-            Some(place) if place.has_visit_of(&turn.tenure) => place.pass_on(core, line, by_caller),
-            // Its tenure was lost, and the line went on.
-            _ => After::Nothing,
+        if line.mode == Mode::Exclusive {
+            place.stand = Stand::Held(Visit::begin(turn, place.waiters.len(), now));
+            return;
         }
+        let arrivals = self.arrivals.load(Ordering::Relaxed);
+        place.stand = Stand::Shared(Share::begin(turn, arrivals));
+        // The lead's turn counts, and so there is nothing to release.
+        places.admit(core, line);
     }
 
-    /// The full TTL is claimed now, by a renewal: a visit that waited for that goes on.
+    /// A turn has ended: the next one in the line is served, or the tenure ends. `by_caller` waits for its release.
+    pub(crate) fn leave(&self, core: &Arc<Core>, turn: &Arc<Turn>, by_caller: bool) -> After {
+        let tenure = &turn.tenure;
+        let mut places = self.places();
+        if tenure.is_shared() && !tenure.sharers.remove(turn) {
+            return After::Nothing;
+        }
+        if let Some(line) = &tenure.line
+            && let Some(place) = places.by_line.get_mut(line)
+        {
+            if place.has_visit_of(tenure) {
+                return place.pass_on(core, line, by_caller);
+            }
+            if place.is_shared_by(tenure) {
+                return places.admit(core, line);
+            }
+        }
+        // Not there, its tenure was lost, and the line went on.
+        if places.apart.remove(&key(tenure)).is_none() {
+            return After::Nothing;
+        }
+        tenure.end();
+        core.renewals.remove(tenure);
+        After::Release
+    }
+
+    /// The full TTL is claimed now, by a renewal: those who waited for that go on.
     pub(crate) fn resume(&self, core: &Arc<Core>, tenure: &Arc<Tenure>) {
         let Some(line) = &tenure.line else { return };
         let mut places = self.places();
-        let Some(place) = places.get_mut(line) else {
+        let Some(place) = places.by_line.get_mut(line) else {
             return;
         };
-        let Stand::Held(visit) = &place.stand else {
-            return;
+        let after = match &place.stand {
+            Stand::Held(visit) if visit.turn.is_none() && Arc::ptr_eq(&visit.tenure, tenure) => {
+                place.pass_on(core, line, false)
+            }
+            Stand::Shared(share) if Arc::ptr_eq(&share.tenure, tenure) => places.admit(core, line),
+            _ => After::Nothing,
         };
-        let waits_for_it = visit.turn.is_none() && Arc::ptr_eq(&visit.tenure, tenure);
-        if waits_for_it && place.pass_on(core, line, false) == After::Release {
-            drop(places);
+        drop(places);
+        if after == After::Release {
             core.clean_up(Cleanup::of(core, tenure));
         }
     }
 
-    /// The tenure is lost: the line goes on without it, also if its guard is still there. The one that leads next ends
+    /// The tenure is lost: the line goes on without it, also if its guards are still there. The one that leads next ends
     /// it at the store; if there is none, the caller is to.
     pub(crate) fn lose(&self, core: &Arc<Core>, tenure: &Arc<Tenure>) -> After {
         if tenure.is_ended() {
             return After::Nothing;
         }
+        let mut places = self.places();
+        let Places { by_line, apart } = &mut *places;
+        if apart.remove(&key(tenure)).is_some() {
+            return After::Release;
+        }
         let Some(line) = &tenure.line else {
             return After::Release;
         };
-        let mut places = self.places();
-        let Some(place) = places.get_mut(line) else {
+        let Some(place) = by_line.get_mut(line) else {
             return After::Release;
         };
-        if !place.has_visit_of(tenure) {
+        if place.is_shared_by(tenure) {
+            // Its guards are still to leave, and find it ended.
+            tenure.end();
+        } else if !place.has_visit_of(tenure) {
             return After::Nothing;
         }
         let work = Work::ending(Some(Arc::clone(tenure)));
         place.stand = Stand::Led;
         if place.hand_lead(core, line, work).is_some() {
-            places.remove(line);
+            by_line.remove(line);
             return After::Release;
         }
         After::Nothing
@@ -244,7 +347,8 @@ impl Lines {
     /// A tenure's release is done, or given up.
     pub(crate) fn left(&self, core: &Arc<Core>, tenure_of: &Line, rid: Rid) {
         let mut places = self.places();
-        let Some(place) = places.get_mut(tenure_of) else {
+        let by_line = &mut places.by_line;
+        let Some(place) = by_line.get_mut(tenure_of) else {
             return;
         };
         if !matches!(place.stand, Stand::Leaving(leaving, _) if leaving == rid) {
@@ -252,7 +356,7 @@ impl Lines {
         }
         place.stand = Stand::Led;
         if place.hand_lead(core, tenure_of, Work::default()).is_some() {
-            places.remove(tenure_of);
+            by_line.remove(tenure_of);
         }
     }
 
@@ -260,7 +364,8 @@ impl Lines {
     pub(crate) fn leave_to_cleaner(&self, core: &Arc<Core>, tenure: &Arc<Tenure>) {
         let Some(line) = &tenure.line else { return };
         let mut places = self.places();
-        let Some(place) = places.get_mut(line) else {
+        let by_line = &mut places.by_line;
+        let Some(place) = by_line.get_mut(line) else {
             return;
         };
         if !matches!(place.stand, Stand::Leaving(rid, _) if rid == tenure.rid) {
@@ -276,20 +381,127 @@ impl Lines {
     /// Its lead goes away: the next one stands for the line, with the same place at the store.
     pub(super) fn give_lead_up(&self, core: &Arc<Core>, line: &Line, work: Work) -> Option<Work> {
         let mut places = self.places();
-        let Some(place) = places.get_mut(line) else {
+        let by_line = &mut places.by_line;
+        let Some(place) = by_line.get_mut(line) else {
             return Some(work);
         };
         let left = place.hand_lead(core, line, work);
         if left.is_some() {
-            places.remove(line);
+            by_line.remove(line);
         }
         left
+    }
+}
+
+/// Its key among those apart.
+fn key(tenure: &Tenure) -> (ResourceName, u64) {
+    (tenure.name.clone(), tenure.rid.seq)
+}
+
+impl Places {
+    /// Of a resource, those that this client has.
+    fn tenures_of(&self, name: &ResourceName) -> impl Iterator<Item = &Arc<Tenure>> {
+        let first = Line {
+            name: name.clone(),
+            mode: Mode::Exclusive,
+            ttl: Duration::ZERO,
+            strict: false,
+        };
+        let (name, of) = (name.clone(), name.clone());
+        let lines = self.by_line.range(first..);
+        let lines = lines.take_while(move |(line, _)| line.name == name);
+        let apart = self.apart.range((of.clone(), 0)..);
+        let apart = apart.take_while(move |((name, _), _)| *name == of);
+        let in_line = lines.filter_map(|(_, place)| place.tenure());
+        in_line.chain(apart.map(|(_, tenure)| tenure))
+    }
+
+    /// Lets those in the line join its share that may.
+    fn admit(&mut self, core: &Arc<Core>, line: &Line) -> After {
+        let Some(place) = self.by_line.get_mut(line) else {
+            return After::Nothing;
+        };
+        let Some(after) = place.admit(core, line, &mut self.apart) else {
+            return After::Nothing;
+        };
+        self.by_line.remove(line);
+        after
+    }
+
+    fn held_by(&self, name: &ResourceName, task: TaskId) -> Option<&'static Location<'static>> {
+        let turn = self
+            .tenures_of(name)
+            .find_map(|tenure| tenure.turn_of(task))?;
+        Some(turn.seat.overdue.caller)
     }
 }
 
 impl Place {
     fn has_visit_of(&self, tenure: &Arc<Tenure>) -> bool {
         matches!(&self.stand, Stand::Held(visit) if Arc::ptr_eq(&visit.tenure, tenure))
+    }
+
+    fn is_shared_by(&self, tenure: &Arc<Tenure>) -> bool {
+        matches!(&self.stand, Stand::Shared(share) if Arc::ptr_eq(&share.tenure, tenure))
+    }
+
+    fn tenure(&self) -> Option<&Arc<Tenure>> {
+        match &self.stand {
+            Stand::Held(visit) => Some(&visit.tenure),
+            Stand::Shared(share) => Some(&share.tenure),
+            Stand::Led | Stand::Leaving(..) => None,
+        }
+    }
+
+    /// Those who may join its share do. The next one that may not leads, beside those who share; if nobody does any more,
+    /// the tenure ends. Answers what is to be done if nobody is left here.
+    fn admit(&mut self, core: &Arc<Core>, line: &Line, apart: &mut Apart) -> Option<After> {
+        let Stand::Shared(share) = &mut self.stand else {
+            return None;
+        };
+        while let Some(first) = self.waiters.first_entry() {
+            if first.get().to.is_closed() {
+                first.remove();
+                continue;
+            }
+            match share.judge(line.strict, Some(*first.key())) {
+                Verdict::Wait => return None,
+                Verdict::Over => break,
+                Verdict::Next(number) => {
+                    let Waiter { to, seat } = first.remove();
+                    let holding = share.join(core, number, seat);
+                    let turn = Arc::clone(&*holding);
+                    match to.send(Call::Serve(holding)) {
+                        Ok(()) => share.joined(core, number),
+                        Err(_unheard) => turn.withdraw(),
+                    }
+                }
+            }
+        }
+        if self.waiters.is_empty() && !share.tenure.sharers.is_empty() {
+            return None;
+        }
+        let work = self.part(core, apart);
+        let work = self.hand_lead(core, line, work)?;
+        Some(match work.ending {
+            Some(_) => After::Release,
+            None => After::Nothing,
+        })
+    }
+
+    /// Nobody joins its share any more: it is left to those who have it, or ends with what the next one asks.
+    fn part(&mut self, core: &Arc<Core>, apart: &mut Apart) -> Work {
+        let Stand::Shared(share) = std::mem::replace(&mut self.stand, Stand::Led) else {
+            return Work::default();
+        };
+        let tenure = share.tenure;
+        if tenure.sharers.is_empty() {
+            tenure.end();
+            core.renewals.remove(&tenure);
+            return Work::ending(Some(tenure));
+        }
+        apart.insert(key(&tenure), tenure);
+        Work::default()
     }
 
     /// Serves the next one, if the visit may go on; else the next one leads.
@@ -377,7 +589,7 @@ impl Spot {
 impl Drop for Spot {
     fn drop(&mut self) {
         let mut places = self.core.lines.places();
-        if let Some(place) = places.get_mut(&self.line) {
+        if let Some(place) = places.by_line.get_mut(&self.line) {
             place.waiters.remove(&self.id);
         }
         drop(places);

@@ -19,11 +19,12 @@ mod release;
 mod renewals;
 mod renewer;
 mod revoke;
+mod share;
 mod tenure;
 mod turn;
 mod visit;
 
-pub(crate) use acquire::{Ask, acquire};
+pub(crate) use acquire::{Ask, acquire, acquire_in_rounds, acquire_until};
 pub use builder::Builder;
 pub(crate) use cleaner::Cleanup;
 pub use clock::Departure;

@@ -9,13 +9,14 @@ use tokio::sync::futures::Notified;
 
 use super::drift_margin;
 use super::line::Line;
-use super::turn::Turn;
+use super::share::Sharers;
+use super::turn::{TaskId, Turn};
 use crate::env::{Env, Moment};
 use crate::error::LostCause;
 use crate::metrics;
 use crate::name::ResourceName;
 use crate::planted::{Bug, planted};
-use crate::protocol::{Revoked, Rid};
+use crate::protocol::{Revoked, Rid, Weight};
 use crate::store::Membership;
 
 /// Shared by the turn that is being taken, the local line and the renewer.
@@ -27,8 +28,10 @@ pub(crate) struct Tenure {
     /// The lease's end in the store's time, for a release that was sent twice.
     expires_us: AtomicU64,
     renewal: AtomicU64,
-    /// The turn that is being taken.
+    /// The turn that is being taken, if it is exclusive.
     turn: Mutex<Weak<Turn>>,
+    /// Those that are being taken, if it is shared.
+    pub(super) sharers: Sharers,
     /// The last fence that was given to a turn.
     used: AtomicU64,
     claimed: AtomicBool,
@@ -84,7 +87,8 @@ impl Term {
 pub(crate) struct Grant {
     pub(crate) name: ResourceName,
     pub(crate) rid: Rid,
-    /// The last fence of its block.
+    pub(crate) weight: Weight,
+    /// The last number of its block.
     pub(crate) end: u64,
     pub(crate) ttl: Duration,
     /// Until when the acquire is to be remembered as ended; 0 if no copy of it can be under way.
@@ -114,6 +118,7 @@ impl Tenure {
             expires_us: AtomicU64::new(0),
             renewal: AtomicU64::new(0),
             turn: Mutex::default(),
+            sharers: Sharers::default(),
             used: AtomicU64::new(0),
             claimed: AtomicBool::new(claimed),
             ended: AtomicBool::new(false),
@@ -167,6 +172,10 @@ impl Tenure {
     /// A turn begins.
     pub(crate) fn begin_turn(&self, turn: &Arc<Turn>) {
         self.used.fetch_max(turn.grant_id.get(), Ordering::AcqRel);
+        if self.is_shared() {
+            self.sharers.add(turn);
+            return;
+        }
         *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(turn);
     }
 
@@ -175,9 +184,27 @@ impl Tenure {
         turn.upgrade().filter(|turn| !turn.is_ended())
     }
 
+    /// Whether several turns are taken under it, side by side.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.weight != Weight::All
+    }
+
+    /// The turn that this task takes under it.
+    pub(super) fn turn_of(&self, task: TaskId) -> Option<Arc<Turn>> {
+        let is_its = |turn: &Arc<Turn>| turn.seat.task == task && turn.check().is_ok();
+        match self.is_shared() {
+            true => self.sharers.turns().into_iter().find(is_its),
+            false => self.turn().filter(is_its),
+        }
+    }
+
     /// Its turn outstays its time: the line may go on without it. Not so if that turn has ended meanwhile, and the next
-    /// one has begun.
+    /// one has begun; nor while others share it.
     pub(crate) fn lose_to(&self, turn: &Turn) {
+        if self.is_shared() {
+            self.sharers.outstayed(self, turn);
+            return;
+        }
         let current = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let is_current = std::ptr::eq(current.as_ptr(), turn);
         if is_current && !turn.is_ended() {
@@ -192,15 +219,27 @@ impl Tenure {
 
     /// When its turn is to be looked at: to be warned of, or to end.
     pub(crate) fn look_at(&self) -> Moment {
+        if self.is_shared() {
+            let turns = self.sharers.turns();
+            let looks = turns.iter().map(|turn| turn.look_at());
+            return looks.min().unwrap_or(Moment::NEVER);
+        }
         self.turn().map_or(Moment::NEVER, |turn| turn.look_at())
     }
 
     /// Warns of its turn, or loses it, if it is time.
     pub(crate) fn look(&self, now: Moment) {
-        if let Some(turn) = self.turn().filter(|turn| turn.look_at() <= now) {
-            turn.warn_if_overdue();
-            // It says by itself why.
-            drop(turn.check());
+        let warn_or_lose = |turn: Arc<Turn>| {
+            if turn.look_at() <= now {
+                turn.warn_if_overdue();
+                // It says by itself why.
+                drop(turn.check());
+            }
+        };
+        if self.is_shared() {
+            self.sharers.turns().into_iter().for_each(warn_or_lose);
+        } else if let Some(turn) = self.turn() {
+            warn_or_lose(turn);
         }
     }
 

@@ -106,6 +106,7 @@ impl Turn {
     pub(crate) fn withdraw(&self) {
         if !self.ended.swap(true, Ordering::AcqRel) {
             self.tenure.name.keys().held(-1.0);
+            self.tenure.sharers.remove(self);
         }
     }
 
@@ -174,7 +175,8 @@ impl Turn {
     }
 
     pub(crate) fn lost_error(&self, cause: LostCause) -> Lost {
-        Lost::new(self.tenure.name.clone(), self.grant_id, true, cause)
+        let is_exclusive = !self.tenure.is_shared();
+        Lost::new(self.tenure.name.clone(), self.grant_id, is_exclusive, cause)
     }
 
     /// Resolves once it is lost, at its deadline at the latest.

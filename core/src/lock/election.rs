@@ -7,16 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Lease;
-use crate::client::{Ask, Inner, Overdue, Seat, acquire, inspect};
+use crate::client::{Ask, Holding, Inner, Overdue, Seat, acquire, acquire_in_rounds, inspect};
 use crate::error::Error;
 use crate::fence::Fence;
 use crate::name::ResourceName;
+use crate::protocol::{Capacity, Weight};
 
 const TTL: Duration = Duration::from_secs(15);
-/// A campaign stands in the queue this long, and then again.
-const ROUND: Duration = Duration::from_secs(600);
-/// How long a campaign pauses when the store can't be reached.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// An election.
 ///
@@ -83,17 +80,8 @@ impl Election {
     /// # Cancel safety
     /// Cancel safe: dropped, it leaves the queue.
     pub async fn campaign(&self) -> Result<Leadership, Error> {
-        loop {
-            match self.ask(Some(ROUND)).await {
-                Err(Error::Busy(_)) => {}
-                Err(error @ Error::Unavailable { .. }) => {
-                    tracing::debug!(%error, election = %self.name, "the campaign waits for the store");
-                    let env = &self.inner.core.env;
-                    env.sleep(env.jittered(PAUSE)).await;
-                }
-                result => return result,
-            }
-        }
+        let held = acquire_in_rounds(&self.inner, self.ask()).await?;
+        Ok(self.leads(held))
     }
 
     /// Leads if nobody does.
@@ -104,27 +92,32 @@ impl Election {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn try_lead(&self) -> Result<Leadership, Error> {
-        self.ask(None).await
+        let held = acquire(&self.inner, self.ask()).await?;
+        Ok(self.leads(held))
     }
 
-    async fn ask(&self, wait: Option<Duration>) -> Result<Leadership, Error> {
+    fn ask(&self) -> Ask {
         // To lead for long is what it is for.
         let overdue = Overdue {
             after: None,
             caller: Location::caller(),
         };
-        let ask = Ask {
+        Ask {
             name: self.name.clone(),
+            weight: Weight::All,
+            capacity: Capacity::UNBOUNDED,
             ttl: self.ttl,
-            wait,
+            wait: None,
             label: self.label.clone(),
             // A term is a grant of the store's, so that everyone sees the same one.
             strict: true,
             seat: Seat::new(None, overdue),
             may_relock: true,
-        };
-        let held = acquire(&self.inner, ask).await?;
-        Ok(Leadership(Lease::new(Arc::clone(&self.inner), held)))
+        }
+    }
+
+    fn leads(&self, held: Holding) -> Leadership {
+        Leadership(Lease::new(Arc::clone(&self.inner), held))
     }
 
     /// Who leads now, as the store sees it.

@@ -18,6 +18,11 @@ impl Lease {
         Self(Hold::new(inner, held))
     }
 
+    /// Of a hold that has all.
+    pub(super) fn of(hold: Hold) -> Self {
+        Self(hold)
+    }
+
     /// The fence of this grant: send it along with every write made under the lease.
     pub fn fence(&self) -> Fence {
         Fence::new(self.grant_id().get())

@@ -4,6 +4,7 @@ mod election;
 mod hold;
 mod lease;
 mod mutex;
+mod settings;
 
 pub use election::{Election, Leader, Leadership};
 pub use hold::Hold;

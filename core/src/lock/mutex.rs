@@ -2,18 +2,15 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Lease;
-use crate::client::{Ask, Inner, Inspection, Overdue, Seat, acquire, inspect};
+use super::settings::Settings;
+use crate::client::{Inner, Inspection, inspect};
 use crate::error::Error;
 use crate::name::{Class, NameError, ResourceName};
-
-const TTL: Duration = Duration::from_secs(30);
-const WAIT: Duration = Duration::from_secs(10);
-const MAX_HOLD: Duration = Duration::from_secs(3600);
+use crate::protocol::Weight;
 
 /// A class of mutexes. Carries their settings; clone it and change what differs.
 ///
@@ -36,17 +33,7 @@ const MAX_HOLD: Duration = Duration::from_secs(3600);
 /// # Ok::<(), leasehold_core::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct Mutexes {
-    inner: Arc<Inner>,
-    class: Class,
-    ttl: Duration,
-    wait: Duration,
-    max_hold: Duration,
-    label: Option<String>,
-    warn_after: Option<Duration>,
-    fairness: Fairness,
-    same_task: bool,
-}
+pub struct Mutexes(Settings);
 
 /// In which order tasks of several clients are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -61,53 +48,43 @@ pub enum Fairness {
 
 impl Mutexes {
     pub(crate) fn new(inner: Arc<Inner>, class: Class) -> Self {
-        Self {
-            inner,
-            class,
-            ttl: TTL,
-            wait: WAIT,
-            max_hold: MAX_HOLD,
-            label: None,
-            warn_after: None,
-            fairness: Fairness::default(),
-            same_task: false,
-        }
+        Self(Settings::new(inner, class))
     }
 
     /// How long a lease outlives its holder's last sign of life (default 30 s). It is renewed at a third of it.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
+        self.0.ttl = ttl;
         self
     }
 
     /// How long [`lock`](Self::lock) waits in the queue (default 10 s).
     pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
+        self.0.wait = wait;
         self
     }
 
     /// How long a lease may be held in all (default 1 h): after that it is lost, so that a wedged holder ends.
     pub fn max_hold(mut self, max_hold: Duration) -> Self {
-        self.max_hold = max_hold;
+        self.0.max_hold = max_hold;
         self
     }
 
     /// Logs a warning that names the line which locked, once a lease was held for this long (default: never).
     pub fn warn_if_held_over(mut self, limit: Duration) -> Self {
-        self.warn_after = Some(limit);
+        self.0.warn_after = Some(limit);
         self
     }
 
     /// In which order tasks of several clients are served (default: visits).
     pub fn fairness(mut self, fairness: Fairness) -> Self {
-        self.fairness = fairness;
+        self.0.fairness = fairness;
         self
     }
 
     /// Lets several futures of one task (as of `join!`, or a stream's `buffer_unordered`) wait for one another. A task
     /// that waits for itself then waits until its time is over.
     pub fn allow_same_task(mut self) -> Self {
-        self.same_task = true;
+        self.0.same_task = true;
         self
     }
 
@@ -117,7 +94,7 @@ impl Mutexes {
     /// # Errors
     /// If no store would take it.
     pub fn name(&self, id: impl fmt::Display) -> Result<ResourceName, NameError> {
-        self.class.resource(id)
+        self.0.name(id)
     }
 
     /// Who holds one of them and who waits for it. Changes nothing.
@@ -129,12 +106,12 @@ impl Mutexes {
     /// Cancel safe.
     pub async fn peek(&self, id: impl fmt::Display) -> Result<Inspection, Error> {
         let name = self.name(id)?;
-        inspect(&self.inner, &name).await
+        inspect(&self.0.inner, &name).await
     }
 
     /// A note for people beside this client's label.
     pub fn label(mut self, note: &str) -> Self {
-        self.label = Some(format!("{} {note}", self.inner.core.label));
+        self.0.set_label(note);
         self
     }
 
@@ -154,7 +131,7 @@ impl Mutexes {
         &self,
         id: I,
     ) -> impl Future<Output = Result<MutexGuard, Error>> + Send + use<I> {
-        self.acquire(&id, Some(self.wait))
+        self.acquire(&id, Some(self.0.wait))
     }
 
     /// Locks, waiting at most `wait`.
@@ -188,6 +165,39 @@ impl Mutexes {
         self.acquire(&id, None)
     }
 
+    /// Locks, waiting until it is granted or `stop` resolves, such as a token's `cancelled_owned()`. It stands in the queue
+    /// for ten minutes at a time, and asks a store that can't be reached again, as an election's
+    /// [`campaign`](crate::Election::campaign) does.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use leasehold_core::{Coordinator, Error, store::MemoryStore};
+    /// # let coord = Coordinator::builder(MemoryStore::new(), "billing").connect().await?;
+    /// let shutdown = tokio_util::sync::CancellationToken::new();
+    /// let invoices = coord.mutexes("invoice")?;
+    /// let guard = invoices.lock_until(42, shutdown.clone().cancelled_owned()).await?;
+    /// shutdown.cancel();
+    /// let late = invoices.lock_until(42, shutdown.cancelled_owned()).await;
+    /// assert!(matches!(late, Err(Error::Cancelled { .. })));
+    /// # drop(guard);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if `stop` came first, also if it had come before; errors of use, and [`Error::ShutDown`].
+    ///
+    /// # Cancel safety
+    /// As [`lock`](Self::lock).
+    #[track_caller]
+    pub fn lock_until<I: fmt::Display, S: Future<Output = ()>>(
+        &self,
+        id: I,
+        stop: S,
+    ) -> impl Future<Output = Result<MutexGuard, Error>> + use<I, S> {
+        let held = self.0.acquire_until(&id, Weight::All, stop);
+        async move { Ok(MutexGuard(Lease::of(held.await?))) }
+    }
+
     /// Locks, runs `body` until it ends or the lease is lost, and releases.
     ///
     /// # Errors
@@ -214,38 +224,14 @@ impl Mutexes {
         id: &dyn fmt::Display,
         wait: Option<Duration>,
     ) -> impl Future<Output = Result<MutexGuard, Error>> + Send + use<> {
-        let name = self.class.resource(id);
-        let label = self.label.clone();
-        let inner = Arc::clone(&self.inner);
-        let (ttl, max_hold) = (self.ttl, self.max_hold);
-        let overdue = Overdue {
-            after: self.warn_after,
-            caller: Location::caller(),
-        };
-        let (strict, may_relock) = (self.fairness == Fairness::Strict, self.same_task);
-        async move {
-            let ask = Ask {
-                name: name?,
-                ttl,
-                wait,
-                label: label.unwrap_or_else(|| inner.core.label.clone()),
-                strict,
-                seat: Seat::new(Some(max_hold), overdue),
-                may_relock,
-            };
-            let held = acquire(&inner, ask).await?;
-            Ok(MutexGuard(Lease::new(inner, held)))
-        }
+        let held = self.0.acquire(id, Weight::All, wait);
+        async move { Ok(MutexGuard(Lease::of(held.await?))) }
     }
 }
 
 impl fmt::Debug for Mutexes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mutexes")
-            .field("class", &self.class.as_str())
-            .field("ttl", &self.ttl)
-            .field("wait", &self.wait)
-            .finish_non_exhaustive()
+        self.0.debug("Mutexes", f)
     }
 }
 

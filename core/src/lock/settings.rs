@@ -1,0 +1,115 @@
+//! What a class of locks carries, whatever its locks are.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Fairness, Hold};
+use crate::client::{Ask, Inner, Overdue, Seat, acquire, acquire_until};
+use crate::error::Error;
+use crate::name::{Class, NameError, ResourceName};
+use crate::protocol::{Capacity, Weight};
+
+const TTL: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(10);
+const MAX_HOLD: Duration = Duration::from_secs(3600);
+
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) inner: Arc<Inner>,
+    pub(super) class: Class,
+    pub(super) ttl: Duration,
+    pub(super) wait: Duration,
+    pub(super) max_hold: Duration,
+    pub(super) label: Option<String>,
+    pub(super) warn_after: Option<Duration>,
+    pub(super) fairness: Fairness,
+    pub(super) same_task: bool,
+}
+
+impl Settings {
+    pub(super) fn new(inner: Arc<Inner>, class: Class) -> Self {
+        Self {
+            inner,
+            class,
+            ttl: TTL,
+            wait: WAIT,
+            max_hold: MAX_HOLD,
+            label: None,
+            warn_after: None,
+            fairness: Fairness::default(),
+            same_task: false,
+        }
+    }
+
+    pub(super) fn set_label(&mut self, note: &str) {
+        self.label = Some(format!("{} {note}", self.inner.core.label));
+    }
+
+    /// What one of them is asked for with: all of it, or one unit of what any number may share.
+    #[track_caller]
+    fn ask(
+        &self,
+        id: &dyn fmt::Display,
+        weight: Weight,
+        wait: Option<Duration>,
+    ) -> Result<Ask, NameError> {
+        let overdue = Overdue {
+            after: self.warn_after,
+            caller: Location::caller(),
+        };
+        let label = self.label.as_ref().unwrap_or(&self.inner.core.label);
+        Ok(Ask {
+            name: self.name(id)?,
+            weight,
+            capacity: Capacity::UNBOUNDED,
+            ttl: self.ttl,
+            wait,
+            label: label.clone(),
+            strict: self.fairness == Fairness::Strict,
+            seat: Seat::new(Some(self.max_hold), overdue),
+            may_relock: self.same_task,
+        })
+    }
+
+    pub(super) fn name(&self, id: impl fmt::Display) -> Result<ResourceName, NameError> {
+        self.class.resource(id)
+    }
+
+    #[track_caller]
+    pub(super) fn acquire(
+        &self,
+        id: &dyn fmt::Display,
+        weight: Weight,
+        wait: Option<Duration>,
+    ) -> impl Future<Output = Result<Hold, Error>> + Send + use<> {
+        let (ask, inner) = (self.ask(id, weight, wait), Arc::clone(&self.inner));
+        async move {
+            let held = acquire(&inner, ask?.by_this_task()).await?;
+            Ok(Hold::new(inner, held))
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn acquire_until<S: Future<Output = ()>>(
+        &self,
+        id: &dyn fmt::Display,
+        weight: Weight,
+        stop: S,
+    ) -> impl Future<Output = Result<Hold, Error>> + use<S> {
+        let (ask, inner) = (self.ask(id, weight, None), Arc::clone(&self.inner));
+        async move {
+            let held = acquire_until(&inner, ask?.by_this_task(), stop).await?;
+            Ok(Hold::new(inner, held))
+        }
+    }
+
+    pub(super) fn debug(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name)
+            .field("class", &self.class.as_str())
+            .field("ttl", &self.ttl)
+            .field("wait", &self.wait)
+            .finish_non_exhaustive()
+    }
+}
