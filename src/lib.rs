@@ -13,7 +13,8 @@ pub use leasehold_core::store::MemoryStore;
 pub use leasehold_core::{
     Builder, Busy, Class, Coordinator, Election, Env, Error, Expect, Fence, GrantId, Hold, Leader,
     Leadership, Lease, Lost, LostCause, Moment, MutexGuard, Mutexes, NameError, Namespace, NodeId,
-    Put, Register, RegisterHandle, RegisterReply, ResourceName, TtlError,
+    Put, ReadGuard, Register, RegisterHandle, RegisterReply, ResourceName, RwLocks, TtlError,
+    WriteGuard,
 };
 
 /// Leader-elected cron (feature `scheduler`).

@@ -28,7 +28,10 @@ pub use client::{
 pub use env::{Env, Moment};
 pub use error::{Busy, Error, Lost, LostCause, Relock, TooHeavy, TtlError};
 pub use fence::{Fence, GrantId};
-pub use lock::{Election, Fairness, Hold, Leader, Leadership, Lease, MutexGuard, Mutexes};
+pub use lock::{
+    Election, Fairness, Hold, Leader, Leadership, Lease, MutexGuard, Mutexes, ReadGuard, RwLocks,
+    WriteGuard,
+};
 pub use name::{Class, NameError, Namespace, ResourceName};
 pub use protocol::{Expect, NodeId, Register, RegisterReply};
 pub use register::{Put, RegisterHandle};

@@ -130,7 +130,7 @@ async fn try_acquire(inner: &Arc<Inner>, ask: &Ask, started: Moment) -> Result<H
             Entry::Join(holding) if holding.check().is_err() && !planted(Bug::OverIsShared) => {
                 continue;
             }
-            Entry::Join(holding) => return Ok(holding),
+            Entry::Join(holding) => return Ok(joined(inner, holding)),
             Entry::Held {
                 held_for,
                 remaining,
@@ -147,7 +147,7 @@ async fn try_acquire(inner: &Arc<Inner>, ask: &Ask, started: Moment) -> Result<H
                 {
                     continue;
                 }
-                Some(Call::Serve(holding)) => return Ok(holding),
+                Some(Call::Serve(holding)) => return Ok(joined(inner, holding)),
                 Some(Call::Lead(lead)) => lead,
                 None => continue,
             },
@@ -160,6 +160,24 @@ async fn try_acquire(inner: &Arc<Inner>, ask: &Ask, started: Moment) -> Result<H
             () = stopped => Err(Error::ShutDown),
         };
     }
+}
+
+/// From now on it matters when somebody waits elsewhere: a share that others join must hear of it, or they would go on
+/// joining until a renewal tells.
+fn joined(inner: &Arc<Inner>, holding: Holding) -> Holding {
+    let (core, tenure) = (&inner.core, &holding.tenure);
+    let bucket = tenure.name.bucket();
+    if tenure.is_shared() && !core.is_listening(bucket) && tenure.hears_first() {
+        let (inner, rid) = (Arc::clone(inner), tenure.rid);
+        core.env.spawn(async move {
+            let core = &inner.core;
+            if core.listen(&inner.store, bucket).await.is_ok() {
+                // Who came before that is told of by a renewal.
+                core.renewals.look_at(rid, core.env.now());
+            }
+        });
+    }
+    holding
 }
 
 async fn wait_in_line(

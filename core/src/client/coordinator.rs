@@ -11,7 +11,7 @@ use super::{Builder, Core, Departure, Health, Inspection, Listing, inspect, look
 use crate::env::{Background, Env};
 use crate::error::Error;
 use crate::fence::Fence;
-use crate::lock::{Election, Mutexes};
+use crate::lock::{Election, Mutexes, RwLocks};
 use crate::name::{Class, Namespace, ResourceName};
 use crate::protocol::{NodeId, Now, Record};
 use crate::register::RegisterHandle;
@@ -95,6 +95,19 @@ impl Coordinator {
     /// As [`mutexes`](Self::mutexes), for a class that was made before; the domain crates use their own this way.
     pub fn mutexes_of(&self, class: Class) -> Mutexes {
         Mutexes::new(Arc::clone(&self.inner), class)
+    }
+
+    /// A class of read-write locks: as [`mutexes`](Self::mutexes), for resources that many read and few write.
+    ///
+    /// # Errors
+    /// [`Error::Name`] if it cannot be a class.
+    pub fn rw_locks(&self, class: &str) -> Result<RwLocks, Error> {
+        Ok(self.rw_locks_of(Class::new(class)?))
+    }
+
+    /// As [`rw_locks`](Self::rw_locks), for a class that was made before.
+    pub fn rw_locks_of(&self, class: Class) -> RwLocks {
+        RwLocks::new(Arc::clone(&self.inner), class)
     }
 
     /// An election: who leads, of all nodes that campaign under this name.

@@ -222,7 +222,10 @@ impl Lines {
             // Beside the line: the store knows who is in the way.
             return Entry::Lead(Lead::new(core, None, Work::default()));
         }
+        // Who waits for a claim's answer waits for no task.
+        let waits_for_claim = matches!(place.stand, Stand::Shared(_));
         if !ask.may_relock
+            && !waits_for_claim
             && let Some(held_at) = places.held_by(&line.name, seat.task)
         {
             return Entry::Relock(held_at);
@@ -481,6 +484,9 @@ impl Place {
         if self.waiters.is_empty() && !share.tenure.sharers.is_empty() {
             return None;
         }
+        // Who shares it already would now wait for itself: called by nobody, it comes in anew, and is told.
+        let sharing = share.tenure.sharers.tasks();
+        (self.waiters).retain(|_, waiter| !sharing.contains(&waiter.seat.task));
         let work = self.part(core, apart);
         let work = self.hand_lead(core, line, work)?;
         Some(match work.ending {

@@ -4,10 +4,10 @@
 //! Once somebody waits elsewhere nobody joins any more: the share is left to those who have it, and who comes next stands
 //! at the store for a new one, behind the one who waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::turn::{Holding, Seat, Turn};
+use super::turn::{Holding, Seat, TaskId, Turn};
 use super::visit::Verdict;
 use super::{Core, Tenure};
 use crate::error::LostCause;
@@ -111,6 +111,11 @@ impl Sharers {
 
     pub(super) fn is_empty(&self) -> bool {
         self.by_number().is_empty()
+    }
+
+    /// Whose they are.
+    pub(super) fn tasks(&self) -> HashSet<TaskId> {
+        self.turns().iter().map(|turn| turn.seat.task).collect()
     }
 
     pub(super) fn turns(&self) -> Vec<Arc<Turn>> {

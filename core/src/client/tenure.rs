@@ -32,6 +32,8 @@ pub(crate) struct Tenure {
     turn: Mutex<Weak<Turn>>,
     /// Those that are being taken, if it is shared.
     pub(super) sharers: Sharers,
+    /// Pushes for it were asked for.
+    hears: AtomicBool,
     /// The last fence that was given to a turn.
     used: AtomicU64,
     claimed: AtomicBool,
@@ -119,6 +121,7 @@ impl Tenure {
             renewal: AtomicU64::new(0),
             turn: Mutex::default(),
             sharers: Sharers::default(),
+            hears: AtomicBool::new(false),
             used: AtomicU64::new(0),
             claimed: AtomicBool::new(claimed),
             ended: AtomicBool::new(false),
@@ -189,12 +192,18 @@ impl Tenure {
         self.weight != Weight::All
     }
 
+    /// Whether pushes for it are to be asked for: the first time.
+    pub(super) fn hears_first(&self) -> bool {
+        !self.hears.swap(true, Ordering::AcqRel)
+    }
+
     /// The turn that this task takes under it.
     pub(super) fn turn_of(&self, task: TaskId) -> Option<Arc<Turn>> {
         let is_its = |turn: &Arc<Turn>| turn.seat.task == task && turn.check().is_ok();
-        match self.is_shared() {
-            true => self.sharers.turns().into_iter().find(is_its),
-            false => self.turn().filter(is_its),
+        if self.is_shared() {
+            self.sharers.turns().into_iter().find(is_its)
+        } else {
+            self.turn().filter(is_its)
         }
     }
 

@@ -44,7 +44,7 @@ pub(crate) struct Overdue {
 }
 
 /// The task that asks; outside of one, its thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum TaskId {
     Task(tokio::task::Id),
     Thread(std::thread::ThreadId),

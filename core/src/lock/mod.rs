@@ -4,9 +4,11 @@ mod election;
 mod hold;
 mod lease;
 mod mutex;
+mod rwlock;
 mod settings;
 
 pub use election::{Election, Leader, Leadership};
 pub use hold::Hold;
 pub use lease::Lease;
 pub use mutex::{Fairness, MutexGuard, Mutexes};
+pub use rwlock::{ReadGuard, RwLocks, WriteGuard};

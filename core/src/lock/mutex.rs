@@ -5,8 +5,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Lease;
 use super::settings::Settings;
+use super::{Hold, Lease};
 use crate::client::{Inner, Inspection, inspect};
 use crate::error::Error;
 use crate::name::{Class, NameError, ResourceName};
@@ -194,8 +194,7 @@ impl Mutexes {
         id: I,
         stop: S,
     ) -> impl Future<Output = Result<MutexGuard, Error>> + use<I, S> {
-        let held = self.0.acquire_until(&id, Weight::All, stop);
-        async move { Ok(MutexGuard(Lease::of(held.await?))) }
+        (self.0).acquire_until(&id, Weight::All, stop, MutexGuard::of)
     }
 
     /// Locks, runs `body` until it ends or the lease is lost, and releases.
@@ -224,8 +223,7 @@ impl Mutexes {
         id: &dyn fmt::Display,
         wait: Option<Duration>,
     ) -> impl Future<Output = Result<MutexGuard, Error>> + Send + use<> {
-        let held = self.0.acquire(id, Weight::All, wait);
-        async move { Ok(MutexGuard(Lease::of(held.await?))) }
+        self.0.acquire(id, Weight::All, wait, MutexGuard::of)
     }
 }
 
@@ -241,6 +239,10 @@ impl fmt::Debug for Mutexes {
 pub struct MutexGuard(Lease);
 
 impl MutexGuard {
+    fn of(hold: Hold) -> Self {
+        Self(Lease::of(hold))
+    }
+
     /// Unlocks, and tells whether it was held until now. As [`Lease::release`].
     ///
     /// # Errors

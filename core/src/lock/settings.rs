@@ -77,31 +77,34 @@ impl Settings {
         self.class.resource(id)
     }
 
+    /// Acquires, and makes a guard of it. (In one piece: each future around a future is as large again.)
     #[track_caller]
-    pub(super) fn acquire(
+    pub(super) fn acquire<G: 'static>(
         &self,
         id: &dyn fmt::Display,
         weight: Weight,
         wait: Option<Duration>,
-    ) -> impl Future<Output = Result<Hold, Error>> + Send + use<> {
+        guard: fn(Hold) -> G,
+    ) -> impl Future<Output = Result<G, Error>> + Send + use<G> {
         let (ask, inner) = (self.ask(id, weight, wait), Arc::clone(&self.inner));
         async move {
             let held = acquire(&inner, ask?.by_this_task()).await?;
-            Ok(Hold::new(inner, held))
+            Ok(guard(Hold::new(inner, held)))
         }
     }
 
     #[track_caller]
-    pub(super) fn acquire_until<S: Future<Output = ()>>(
+    pub(super) fn acquire_until<G: 'static, S: Future<Output = ()>>(
         &self,
         id: &dyn fmt::Display,
         weight: Weight,
         stop: S,
-    ) -> impl Future<Output = Result<Hold, Error>> + use<S> {
+        guard: fn(Hold) -> G,
+    ) -> impl Future<Output = Result<G, Error>> + use<G, S> {
         let (ask, inner) = (self.ask(id, weight, None), Arc::clone(&self.inner));
         async move {
             let held = acquire_until(&inner, ask?.by_this_task(), stop).await?;
-            Ok(Hold::new(inner, held))
+            Ok(guard(Hold::new(inner, held)))
         }
     }
 
