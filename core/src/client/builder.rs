@@ -14,13 +14,13 @@ use super::floors::Floors;
 use super::health::Pulse;
 use super::line::Lines;
 use super::renewals::Renewals;
-use super::{Core, cleaner, floors, inbox::Inbox, membership, renewer};
+use super::{Core, cleaner, floors, inbox::Ears, inbox::Inbox, membership, renewer};
 use crate::env::Env;
 use crate::error::Error;
 use crate::metrics;
 use crate::name::Namespace;
 use crate::protocol::{LONGEST_TTL_US, NodeId};
-use crate::store::{Connector, Session, StoreError, StoreHandle};
+use crate::store::{Connector, EventSender, Session, StoreError, StoreHandle};
 
 /// No namespace's longest TTL is longer than a year: times in µs stay far below 2^53.
 const LONGEST_TTL_CAP: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -96,16 +96,7 @@ impl Builder {
         let namespace = Namespace::new(&self.namespace)?;
         let env = self.env;
         let node = NodeId::new(env.uuid());
-        let (events_in, events) = mpsc::unbounded_channel();
         let (cleanups, cleanup_requests) = mpsc::unbounded_channel();
-        let session = Session {
-            namespace: namespace.clone(),
-            node,
-            env: env.clone(),
-            events: events_in,
-            connect_timeout: self.connect_timeout,
-            request_timeout: self.request_timeout,
-        };
         let address = self.connector.address();
         let core = Arc::new(Core {
             env: env.clone(),
@@ -133,6 +124,14 @@ impl Builder {
             seq: AtomicU64::new(0),
             seen: AtomicU64::new(0),
         });
+        let session = Session {
+            namespace: core.namespace.clone(),
+            node,
+            env: env.clone(),
+            events: EventSender::new(Ears(Arc::downgrade(&core))),
+            connect_timeout: self.connect_timeout,
+            request_timeout: self.request_timeout,
+        };
         let background = env.background()?;
         let connector = Arc::clone(&self.connector);
         let open = {
@@ -162,7 +161,6 @@ impl Builder {
         };
         drop(session);
 
-        background.spawn(Inbox::run(Arc::clone(&core), events));
         let renewer = background.spawn(renewer::run(Arc::clone(&core), behind.clone()));
         let floors = background.spawn(floors::run(Arc::clone(&core), behind.clone()));
         let members = background.spawn(membership::run(Arc::clone(&core), behind.clone()));

@@ -1,14 +1,14 @@
 //! Pushes, sorted to the waiters and holders they are for.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use super::Core;
 use crate::env::Moment;
 use crate::protocol::{Handed, Rid};
-use crate::store::Event;
+use crate::store::{Event, Listener};
 
 /// Who waits for a push.
 #[derive(Debug, Default)]
@@ -75,12 +75,20 @@ impl Inbox {
             }
         }
     }
+}
 
-    /// Sorts pushes until the stores that send them are gone.
-    pub(crate) async fn run(core: Arc<Core>, mut events: mpsc::UnboundedReceiver<Event>) {
-        while let Some(event) = events.recv().await {
+/// Sorts the pushes of a client, as they come.
+pub(crate) struct Ears(pub(crate) Weak<Core>);
+
+impl Listener for Ears {
+    fn hear(&self, event: Event) {
+        if let Some(core) = self.0.upgrade() {
             core.inbox.deliver(&core, event);
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
     }
 }
 

@@ -10,6 +10,7 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Add;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -306,6 +307,23 @@ impl Env {
             return tokio::spawn(async move { gate.hold(future).await });
         }
         tokio::spawn(future)
+    }
+
+    /// Lets those tasks run that are ready now. (Not `tokio::task::yield_now`, which comes back after a look at the network,
+    /// and of several who wait for that the last one first.)
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn give_way(&self) {
+        let mut gave = false;
+        std::future::poll_fn(|cx| {
+            if std::mem::replace(&mut gave, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     /// A number in `0..bound` (0 for a bound of 0).

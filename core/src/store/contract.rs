@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -190,8 +190,80 @@ impl From<Notice> for Event {
     }
 }
 
-/// Where a store's pushes go. Sending never blocks.
-pub type EventSender = mpsc::UnboundedSender<Event>;
+/// Who hears a store's pushes.
+pub trait Listener: Send + Sync {
+    /// Takes one in, at once: a store may call this from its connection's driver, or with a lock of its own held.
+    fn hear(&self, event: Event);
+
+    /// Whether nobody hears any more.
+    fn is_gone(&self) -> bool;
+}
+
+impl Listener for mpsc::UnboundedSender<Event> {
+    fn hear(&self, event: Event) {
+        // A client that went away needs no push.
+        let _ = self.send(event);
+    }
+
+    fn is_gone(&self) -> bool {
+        self.is_closed()
+    }
+}
+
+/// Where a store's pushes go. (Not a channel: another task between the push and the waiter it wakes would cost the waiter
+/// two more thread switches.)
+#[derive(Clone)]
+pub struct EventSender(Arc<dyn Listener>);
+
+/// One that keeps nobody listening.
+#[derive(Clone, Debug)]
+pub struct WeakEventSender(Weak<dyn Listener>);
+
+impl EventSender {
+    /// To a listener.
+    pub fn new(listener: impl Listener + 'static) -> Self {
+        Self(Arc::new(listener))
+    }
+
+    /// Sends. Never blocks.
+    pub fn send(&self, event: Event) {
+        self.0.hear(event);
+    }
+
+    /// Whether nobody hears any more.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_gone()
+    }
+
+    /// Whether both go to the same listener.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The same, but it keeps nobody listening.
+    pub fn downgrade(&self) -> WeakEventSender {
+        WeakEventSender(Arc::downgrade(&self.0))
+    }
+}
+
+impl WeakEventSender {
+    /// If the listener is still there.
+    pub fn upgrade(&self) -> Option<EventSender> {
+        self.0.upgrade().map(EventSender)
+    }
+}
+
+impl fmt::Debug for dyn Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
+}
+
+impl fmt::Debug for EventSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EventSender")
+    }
+}
 
 /// Events.
 ///

@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::{
-    Beat, Capabilities, Connector, Event, Events, LeaseCall, Leases, ListQuery, Members,
-    Membership, Page, Registers, Session, Stamped, StoreError, StoreErrorKind, StoreHandle,
+    Beat, Capabilities, Connector, Event, EventSender, Events, LeaseCall, Leases, ListQuery,
+    Members, Membership, Page, Registers, Session, Stamped, StoreError, StoreErrorKind,
+    StoreHandle, WeakEventSender,
 };
 use crate::env::Env;
 use crate::name::{Bucket, ResourceName};
@@ -147,7 +148,7 @@ struct State {
     befell: u64,
     cut: BTreeSet<NodeId>,
     outage: bool,
-    listeners: Vec<(NodeId, mpsc::WeakUnboundedSender<Event>)>,
+    listeners: Vec<Listener>,
 }
 
 impl FaultyStore {
@@ -206,13 +207,12 @@ impl FaultyStore {
 
 impl State {
     fn recheck(&mut self, is_back: impl Fn(NodeId) -> bool) {
-        (self.listeners).retain(|(_, listener)| listener.strong_count() > 0);
-        for (node, listener) in &self.listeners {
-            if is_back(*node)
-                && let Some(listener) = listener.upgrade()
+        (self.listeners).retain(|listener| listener.to.upgrade().is_some());
+        for listener in &self.listeners {
+            if is_back(listener.node)
+                && let Some(to) = listener.to.upgrade()
             {
-                // A client that went away needs no push.
-                let _ = listener.send(Event::Recheck);
+                to.send(Event::Recheck);
             }
         }
     }
@@ -277,7 +277,7 @@ impl Network {
     }
 
     /// Takes a push to its node, as often as it arrives.
-    fn push(self: &Arc<Self>, node: NodeId, to: &Listener, event: &Event) {
+    fn push(self: &Arc<Self>, to: &Listener, event: &Event) {
         let faults = self.faults();
         let times = if self.chance(faults.lost_pushes) {
             0
@@ -291,23 +291,31 @@ impl Network {
                 faults.push_delay
             };
             let after = self.up_to(longest);
-            let delivery = Arc::clone(self).deliver(node, to.clone(), *event, after);
+            let delivery = Arc::clone(self).deliver(to.clone(), *event, after);
             self.env.spawn(delivery);
         }
     }
 
-    async fn deliver(self: Arc<Self>, node: NodeId, to: Listener, event: Event, after: Duration) {
+    async fn deliver(self: Arc<Self>, listener: Listener, event: Event, after: Duration) {
         self.env.sleep(after).await;
-        if self.passes(node)
-            && let Some(to) = to.upgrade()
-        {
-            // A client that went away needs no push.
-            let _ = to.send(event);
+        if self.passes(listener.node) {
+            // A node that is paused does not hear it before it resumes.
+            listener.env.gated(std::future::ready(())).await;
+            if let Some(to) = listener.to.upgrade() {
+                to.send(event);
+            }
         }
     }
 }
 
-type Listener = mpsc::WeakUnboundedSender<Event>;
+/// Where a client's pushes go.
+#[derive(Clone)]
+struct Listener {
+    node: NodeId,
+    to: WeakEventSender,
+    env: Env,
+}
+
 type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 struct Connection {
@@ -389,19 +397,23 @@ impl Connector for FaultyStore {
             return Err(StoreError::unknown("connect", "the network is down"));
         }
         let (events_in, mut events) = mpsc::unbounded_channel();
-        let listener = session.events.downgrade();
+        let listener = Listener {
+            node,
+            to: session.events.downgrade(),
+            env: session.env.clone(),
+        };
         let network = Arc::clone(&self.network);
         let behind = Session {
-            events: events_in,
+            events: EventSender::new(events_in),
             // The store's time is its own, also for a node whose clock drifts.
             env: network.env.clone(),
             ..session.clone()
         };
         let inner = self.inner.open(&behind).await?;
-        network.state().listeners.push((node, listener.clone()));
+        network.state().listeners.push(listener.clone());
         self.network.env.spawn(async move {
             while let Some(event) = events.recv().await {
-                network.push(node, &listener, &event);
+                network.push(&listener, &event);
             }
         });
         Ok(StoreHandle::of(Arc::new(Connection {

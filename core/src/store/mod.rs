@@ -14,8 +14,8 @@ mod memory;
 
 pub use capabilities::{Capabilities, ClockSource, Safety};
 pub use contract::{
-    Beat, Connector, Event, EventSender, Events, LeaseCall, Leases, ListQuery, Member, Members,
-    Membership, Page, Registers, Session, Stamped, StoreHandle,
+    Beat, Connector, Event, EventSender, Events, LeaseCall, Leases, ListQuery, Listener, Member,
+    Members, Membership, Page, Registers, Session, Stamped, StoreHandle, WeakEventSender,
 };
 pub use error::{StoreError, StoreErrorKind};
 #[cfg(feature = "test-util")]

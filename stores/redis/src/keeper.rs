@@ -195,8 +195,7 @@ impl Shared {
             } else {
                 health.hear();
                 if let Some(event) = take_push(&push, node) {
-                    // A client that went away needs no push.
-                    let _ = events.send(event);
+                    events.send(event);
                 }
             }
             Ok(())
@@ -228,7 +227,7 @@ impl Shared {
             };
             if !self.wanted().is_empty() {
                 // Pushes were missed meanwhile.
-                let _ = self.session.events.send(Event::Recheck);
+                self.session.events.send(Event::Recheck);
             }
         }
     }

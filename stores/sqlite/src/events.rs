@@ -233,8 +233,7 @@ async fn receive(socket: UdpSocket, scope: Arc<Scope>, events: EventSender) {
             if let Event::Granted(Handed { rid, .. }) | Event::Look(rid) = event {
                 scope.waiters.forget(rid);
             }
-            // A client that went away needs no push.
-            let _ = events.send(event);
+            events.send(event);
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) async fn run(scope: Arc<Scope>, events: EventSender, announcer: Optio
             Ok(moved) => {
                 for rid in moved {
                     scope.waiters.forget(rid);
-                    let _ = events.send(Event::Look(rid));
+                    events.send(Event::Look(rid));
                 }
             }
             Err(error) => {

@@ -14,7 +14,8 @@ use crate::protocol::{
     Acquire, Capacity, Handed, NodeId, Now, Op, Record, Release, Renew, Reply, Rid, Was, Weight,
 };
 use crate::store::{
-    Capabilities, Connector, Event, LeaseCall, Session, Stamped, StoreError, StoreHandle,
+    Capabilities, Connector, Event, EventSender, LeaseCall, Session, Stamped, StoreError,
+    StoreHandle,
 };
 
 /// A lease that no case waits out.
@@ -96,7 +97,7 @@ impl Context {
             namespace: namespace.clone(),
             node,
             env: self.env.clone(),
-            events: sender,
+            events: EventSender::new(sender),
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(2),
         };

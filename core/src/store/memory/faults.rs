@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::{MemoryStore, Space};
 use crate::env::Env;
 use crate::name::ResourceName;
 use crate::protocol::{Entry, NodeId, Now, Op, Record, RegisterReply, RegisterWrite, Reply, Rid};
-use crate::store::{Event, EventSender};
+use crate::store::{Event, EventSender, WeakEventSender};
 
 /// What one step of the store did.
 #[derive(Debug)]
@@ -103,19 +103,18 @@ impl Faults {
 
 /// Where clients hear, also those that did not ask for pushes.
 #[derive(Default)]
-pub(super) struct Sessions(Vec<(NodeId, mpsc::WeakUnboundedSender<Event>)>);
+pub(super) struct Sessions(Vec<(NodeId, WeakEventSender)>);
 
 impl Sessions {
     pub(super) fn add(&mut self, node: NodeId, events: &EventSender) {
-        self.0.retain(|(_, events)| events.strong_count() > 0);
+        self.0.retain(|(_, events)| events.upgrade().is_some());
         self.0.push((node, events.downgrade()));
     }
 
     fn tell(&self, rid: Rid) {
         let own = self.0.iter().filter(|(node, _)| *node == rid.node);
         for events in own.filter_map(|(_, events)| events.upgrade()) {
-            // A client that went away needs no push.
-            let _ = events.send(Event::Revoked(rid));
+            events.send(Event::Revoked(rid));
         }
     }
 }
@@ -133,8 +132,7 @@ impl Space {
 
     fn recheck(&self) {
         for listener in self.listeners.values().flatten() {
-            // A client that went away needs no push.
-            let _ = listener.send(Event::Recheck);
+            listener.send(Event::Recheck);
         }
     }
 }

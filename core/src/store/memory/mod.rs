@@ -197,8 +197,7 @@ impl Leases for Connection {
             for notice in outcome.notices {
                 let node = notice.rid().node;
                 for listener in space.listeners.get(&node).into_iter().flatten() {
-                    // A client that went away needs no push.
-                    let _ = listener.send(Event::from(notice));
+                    listener.send(Event::from(notice));
                 }
             }
             replies.push(outcome.reply);
@@ -328,7 +327,7 @@ impl Events for Connection {
         let mut space = self.space().await;
         let listeners = space.listeners.entry(self.session.node).or_default();
         listeners.retain(|listener| !listener.is_closed());
-        if !(listeners.iter()).any(|l| l.same_channel(&self.session.events)) {
+        if !(listeners.iter()).any(|l| l.is_same(&self.session.events)) {
             listeners.push(self.session.events.clone());
         }
         Ok(())

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use leasehold_core::name::{Class, ResourceName};
 use leasehold_core::protocol::{Acquire, Capacity, NodeId, Op, Release, Renew, Reply, Rid, Weight};
-use leasehold_core::store::{Connector, Event, LeaseCall, Session, StoreError, StoreHandle};
+use leasehold_core::store::{
+    Connector, Event, EventSender, LeaseCall, Session, StoreError, StoreHandle,
+};
 use leasehold_core::{Env, Namespace};
 use leasehold_redis::RedisStore;
 use tokio::sync::mpsc;
@@ -27,7 +29,7 @@ pub(crate) fn session(namespace: &str) -> (Session, mpsc::UnboundedReceiver<Even
         namespace: Namespace::new(namespace).unwrap(),
         node: NodeId::new(env.uuid()),
         env,
-        events: sender,
+        events: EventSender::new(sender),
         connect_timeout: Duration::from_secs(1),
         request_timeout: REQUEST_TIMEOUT,
     };

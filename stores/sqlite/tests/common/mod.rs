@@ -47,7 +47,7 @@ pub(crate) async fn try_open(path: impl AsRef<Path>) -> Result<StoreHandle, Stor
         namespace: cx.namespace().clone(),
         node: leasehold_core::protocol::NodeId::new(cx.env().uuid()),
         env: cx.env().clone(),
-        events,
+        events: leasehold_core::store::EventSender::new(events),
         connect_timeout: Duration::from_secs(2),
         request_timeout: Duration::from_secs(2),
     };
