@@ -4,11 +4,13 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{TTL, World, ms, mutexes};
-use leasehold_core::store::Faults;
+use leasehold_core::protocol::Op;
+use leasehold_core::store::{Done, Faults};
 use leasehold_core::{Coordinator, Env, Error, Fairness, LostCause, Mutexes};
 
 type Order = Arc<Mutex<Vec<(&'static str, u64)>>>;
@@ -138,6 +140,72 @@ async fn turns_within_a_client_cost_no_request() {
     world.store.heal(a.node());
     all(running).await;
     served(&order);
+}
+
+/// How often the store is asked for each of these, from now on.
+fn counted(world: &World) -> Arc<Mutex<BTreeMap<&'static str, u32>>> {
+    let counts = Arc::default();
+    let counting: Arc<Mutex<BTreeMap<_, _>>> = Arc::clone(&counts);
+    world.behind.watch(move |step| {
+        if let Done::Lease { op, .. } = step.done {
+            let what = match op {
+                Op::Acquire(_) => "acquire",
+                Op::Renew(_) => "renew",
+                _ => "other",
+            };
+            *counting.lock().unwrap().entry(what).or_default() += 1;
+        }
+    });
+    counts
+}
+
+/// While turns are short, those who were served may come again before the lock goes to the next client.
+#[tokio::test(start_paused = true)]
+async fn a_visit_of_short_turns_serves_those_who_come_again() {
+    let world = World::new();
+    let nodes = [world.node("a").await, world.node("b").await];
+    let counts = counted(&world);
+    let again_and_again = |node: &Coordinator| {
+        let (env, mutexes) = (world.env.clone(), mutexes(node));
+        world.env.spawn(async move {
+            for _ in 0..50 {
+                mutexes.lock(1).await.unwrap().release().await.unwrap();
+                env.give_way().await;
+            }
+        })
+    };
+    let running = (0..4).flat_map(|_| nodes.iter().map(again_and_again));
+    all(running.collect()).await;
+    let acquires = counts.lock().unwrap()["acquire"];
+    assert!(acquires <= 20, "{acquires} acquires for 400 turns");
+}
+
+/// A grant that was pushed is good for its claim window: who holds for less need not claim more.
+#[tokio::test(start_paused = true)]
+async fn a_short_hold_of_a_pushed_grant_costs_no_claim_and_a_long_one_is_claimed_in_time() {
+    let world = World::new();
+    let (env, a, b) = (&world.env, world.node("a").await, world.node("b").await);
+    let counts = counted(&world);
+    for _ in 0..10 {
+        let order = Order::default();
+        let guard = mutexes(&a).lock(1).await.unwrap();
+        let waiting = tasks(env, "b", &mutexes(&b), 1, ms(100), &order);
+        env.sleep(ms(10)).await;
+        guard.release().await.unwrap();
+        all(waiting).await;
+    }
+    assert_eq!(counts.lock().unwrap().get("renew"), None);
+
+    let guard = mutexes(&a).lock(1).await.unwrap();
+    let mutexes_of_b = mutexes(&b);
+    let waiting = env.spawn(async move { mutexes_of_b.lock(1).await });
+    env.sleep(ms(10)).await;
+    guard.release().await.unwrap();
+    let guard = waiting.await.unwrap().unwrap();
+    env.sleep(ms(400)).await;
+    assert_eq!(counts.lock().unwrap().get("renew"), Some(&1));
+    env.sleep(ms(1000)).await;
+    assert!(guard.is_held(), "it outlasts the claim window");
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,10 +13,10 @@ use crate::planted::{Bug, planted};
 use crate::protocol::{Acquire, CLOSED_SLACK_US, Op, Release, Reply, Rid};
 use crate::store::{LeaseCall, StoreError};
 
-/// Fences that are asked for beyond those that wait already: who comes while the visit lasts.
-const SPARE_FENCES: usize = 32;
-/// A block never runs further ahead of the clock than about this many.
-const MOST_FENCES: usize = 1000;
+/// Fences that are asked for if nobody waits already: who comes while the visit lasts.
+const SPARE_FENCES: u64 = 32;
+/// And if somebody does, since short turns may be many: a block never runs further ahead of the clock than about so many.
+const MOST_FENCES: u64 = 1000;
 
 #[derive(Debug)]
 pub(crate) struct Attempt {
@@ -62,10 +62,10 @@ impl Attempt {
         behind: usize,
         ending: Option<LeaseCall>,
     ) -> Result<(Reply, Term, Moment), StoreError> {
-        let want = if ask.strict {
-            1
-        } else {
-            (1 + behind + SPARE_FENCES).min(MOST_FENCES)
+        let want = match behind {
+            _ if ask.strict => 1,
+            0 => 1 + SPARE_FENCES,
+            _ => MOST_FENCES,
         };
         let op = Op::Acquire(Acquire {
             rid: self.rid,
@@ -78,7 +78,7 @@ impl Attempt {
             capacity: ask.capacity,
             ttl_us: micros(ask.ttl),
             wait: enqueue,
-            want: want as u64,
+            want,
             seen: core.seen(),
             label: ask.label.clone(),
         });

@@ -16,8 +16,10 @@ use crate::error::LostCause;
 use crate::metrics;
 use crate::name::ResourceName;
 use crate::planted::{Bug, planted};
-use crate::protocol::{Revoked, Rid, Weight};
+use crate::protocol::{CLAIM_WINDOW_US, Revoked, Rid, Weight};
 use crate::store::Membership;
+
+const CLAIM_WINDOW: Duration = Duration::from_micros(CLAIM_WINDOW_US);
 
 /// Shared by the turn that is being taken, the local line and the renewer.
 #[derive(Debug)]
@@ -170,6 +172,15 @@ impl Tenure {
 
     pub(crate) fn is_claimed(&self) -> bool {
         self.claimed.load(Ordering::Acquire)
+    }
+
+    /// What it has at most without another renewal: the TTL, or the claim window.
+    pub(crate) fn term(&self) -> Duration {
+        if self.is_claimed() {
+            self.ttl
+        } else {
+            self.ttl.min(CLAIM_WINDOW)
+        }
     }
 
     /// A turn begins.

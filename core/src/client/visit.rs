@@ -10,8 +10,8 @@ use crate::planted::{Bug, planted};
 
 /// A visit lasts no longer than this, but for the turn in hand.
 const LONGEST: Duration = Duration::from_secs(1);
-/// While turns are short, so many are taken, also by those that came after its start.
-const SHORT_TURNS: u32 = 32;
+/// For so long turns are taken also by those that came after its start, or come again. A hand-over to another client
+/// costs many short turns' time.
 const SHORT: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
@@ -22,7 +22,6 @@ pub(super) struct Visit {
     began: Moment,
     /// How many of those that waited at its start are left: each is served once at most.
     left: usize,
-    turns: u32,
     next: u64,
 }
 
@@ -43,7 +42,6 @@ impl Visit {
             turn: Some(Arc::clone(turn)),
             began: now,
             left: waiting,
-            turns: 1,
             next: turn.grant_id.get() + 1,
         }
     }
@@ -53,7 +51,7 @@ impl Visit {
         let tenure = &self.tenure;
         let now = tenure.env.now();
         let took = now.since(self.began);
-        let in_time = self.left > 0 || (self.turns < SHORT_TURNS && took < SHORT);
+        let in_time = self.left > 0 || took < SHORT;
         let is_endless = planted(Bug::VisitWithoutEnd);
         let is_over = tenure.check_at(now).is_err() || tenure.revocation().is_some();
         if strict
@@ -64,7 +62,7 @@ impl Visit {
         {
             return Verdict::Over;
         }
-        if !planted(Bug::OverIsHandedOn) && tenure.deadline().since(now) < tenure.ttl / 2 {
+        if !planted(Bug::OverIsHandedOn) && tenure.deadline().since(now) < tenure.term() / 2 {
             return if tenure.is_claimed() {
                 Verdict::Over
             } else {
@@ -73,7 +71,6 @@ impl Visit {
         }
         let fence = self.next;
         self.next += 1;
-        self.turns += 1;
         self.left = self.left.saturating_sub(1);
         Verdict::Next(fence)
     }
