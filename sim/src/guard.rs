@@ -2,31 +2,47 @@
 
 use std::ops::Deref;
 
-use leasehold_core::{Error, Leadership, Lease, MutexGuard};
+use leasehold_core::{Error, Fence, Hold, Leadership, MutexGuard, ReadGuard, WriteGuard};
 
 /// A guard of any kind.
 #[derive(Debug)]
 pub(crate) enum Guard {
     Mutex(MutexGuard),
     Leader(Leadership),
+    Reader(ReadGuard),
+    Writer(WriteGuard),
 }
 
 impl Deref for Guard {
-    type Target = Lease;
+    type Target = Hold;
 
-    fn deref(&self) -> &Lease {
+    fn deref(&self) -> &Hold {
         match self {
             Guard::Mutex(guard) => guard,
             Guard::Leader(leadership) => leadership,
+            Guard::Reader(guard) => guard,
+            Guard::Writer(guard) => guard,
         }
     }
 }
 
 impl Guard {
+    /// What it writes under.
+    pub(crate) fn fence(&self) -> Option<Fence> {
+        match self {
+            Guard::Mutex(guard) => Some(guard.fence()),
+            Guard::Leader(leadership) => Some(leadership.fence()),
+            Guard::Reader(_) => None,
+            Guard::Writer(guard) => Some(guard.fence()),
+        }
+    }
+
     pub(crate) async fn release(self) -> Result<(), Error> {
         match self {
             Guard::Mutex(guard) => guard.release().await,
             Guard::Leader(leadership) => leadership.resign().await,
+            Guard::Reader(guard) => guard.release().await,
+            Guard::Writer(guard) => guard.release().await,
         }
     }
 }

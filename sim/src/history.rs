@@ -54,7 +54,7 @@ pub enum What {
         node: Id,
         /// What of.
         resource: String,
-        /// Its fence.
+        /// Its fence; of a shared one, the number of its grant.
         fence: u64,
         /// How much of the capacity it takes.
         weight: u32,
@@ -89,6 +89,8 @@ pub enum What {
         first: u64,
         /// The last one.
         end: u64,
+        /// How much of the resource it takes; 0 for all.
+        weight: u32,
         /// The highest fence or store time that its client said it had seen.
         seen: u64,
         /// The store's wall time.
@@ -98,6 +100,24 @@ pub enum What {
         base: u64,
         /// The highest fence of the resource that the store knew of before; 0 if none.
         last: u64,
+    },
+    /// The store heard from a request that waits.
+    Waits {
+        /// What for.
+        resource: String,
+        /// The client whose request it is.
+        client: String,
+        /// The request's number.
+        seq: u64,
+    },
+    /// A request waits no more: it holds, was silent at its turn, or is gone.
+    WaitsNot {
+        /// What for.
+        resource: String,
+        /// The client whose request it was.
+        client: String,
+        /// The request's number.
+        seq: u64,
     },
     /// A node's client connected.
     Joined {
@@ -260,6 +280,24 @@ impl fmt::Display for Event {
                     short(client)
                 )
             }
+            What::Waits {
+                resource,
+                client,
+                seq,
+            } => write!(
+                f,
+                "store    hears that {}.{seq} waits for {resource}",
+                short(client)
+            ),
+            What::WaitsNot {
+                resource,
+                client,
+                seq,
+            } => write!(
+                f,
+                "store    has {}.{seq} wait for {resource} no more",
+                short(client)
+            ),
             What::Joined { node, client } => write!(f, "node {node}   is client {}", short(client)),
             What::Revoked {
                 resource,

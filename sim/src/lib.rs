@@ -8,6 +8,7 @@ mod guard;
 mod history;
 mod many;
 mod node;
+mod pages;
 mod panics;
 mod plan;
 #[cfg(feature = "planted-bugs")]

@@ -65,6 +65,9 @@ pub(crate) struct Calling<'a> {
 pub(crate) struct Terms {
     pub(crate) ttl: Duration,
     pub(crate) max_hold: Option<Duration>,
+    /// How much of it, and of how much.
+    pub(crate) weight: u32,
+    pub(crate) capacity: u32,
 }
 
 /// What is called.
@@ -143,7 +146,7 @@ impl Recorder {
     /// A guard came to its caller. Who else says that he holds it?
     pub(crate) fn held(&self, node: Id, env: &Env, guard: &Arc<Guard>, terms: Terms) -> Id {
         let resource = guard.name().as_str().to_owned();
-        let hold = self.begin(node, &resource, guard.fence().get(), terms);
+        let hold = self.begin(node, &resource, guard.grant_id().get(), terms);
         let watched = Watched {
             node,
             env: env.clone(),
@@ -167,8 +170,8 @@ impl Recorder {
             node,
             resource: resource.to_owned(),
             fence,
-            weight: 1,
-            capacity: 1,
+            weight: terms.weight,
+            capacity: terms.capacity,
             ttl: terms.ttl,
             max_hold: terms.max_hold,
         });
@@ -263,6 +266,7 @@ impl Calling<'_> {
             Err(Error::Lost(_)) => How::Lost,
             Err(Error::Store(_)) => How::Refused,
             Err(Error::ShutDown) => How::ShutDown,
+            Err(Error::Cancelled { .. }) => How::Cancelled,
             Err(other) => How::Unexpected(other.to_string()),
         };
         self.end_as(how);

@@ -87,6 +87,8 @@ impl Subject {
             | What::Held { resource, .. }
             | What::Minted { resource, .. }
             | What::Stepped { resource, .. }
+            | What::Waits { resource, .. }
+            | What::WaitsNot { resource, .. }
             | What::Revoked { resource, .. }
             | What::Wrote {
                 register: resource, ..

@@ -14,7 +14,7 @@ use crate::panics::gathered;
 use crate::plan::Plan;
 use crate::recorder::Call;
 use crate::storm::{forgets, storm};
-use crate::task::{FAREWELL, LONG_TTL};
+use crate::task::{FAREWELL, LONG_TTL, PAGES};
 use crate::world::{REQUEST_TIMEOUT, World};
 
 /// What became of a seed.
@@ -174,12 +174,14 @@ async fn serve(world: &Arc<World>) {
     let clients: Vec<_> = (world.nodes().iter())
         .map(|node| (node.id, node.coord.clone()))
         .collect();
+    let mutexes = (0..=world.plan.resources).map(|id| ("m", id));
+    let locks: Vec<_> = mutexes.chain((0..PAGES).map(|id| ("p", id))).collect();
     let mut tasks = Vec::new();
     for (node, coord) in clients {
-        for id in 0..=world.plan.resources {
+        for (class, id) in locks.clone() {
             let (world, coord) = (Arc::clone(world), coord.clone());
             let env = world.env.clone();
-            tasks.push(env.spawn(async move { lock(&world, node, &coord, id).await }));
+            tasks.push(env.spawn(async move { lock(&world, node, &coord, class, id).await }));
         }
     }
     for task in tasks {
@@ -187,18 +189,21 @@ async fn serve(world: &Arc<World>) {
     }
 }
 
-async fn lock(world: &World, node: u32, coord: &Coordinator, id: u64) {
+async fn lock(world: &World, node: u32, coord: &Coordinator, class: &str, id: u64) {
     // What a dead node held ends first, and each before it may be one that has to be passed over.
     let wait = LONG_TTL * 2;
-    let calling = world.recorder.call(Call {
+    let resource = format!("{class}/{id}");
+    let call = |what: &str, within| Call {
         node,
-        resource: &format!("m/{id}"),
+        resource: &resource,
         hold: None,
-        what: "lock".into(),
-        within: wait + REQUEST_TIMEOUT + FAREWELL,
+        what: what.to_owned(),
+        within,
         must: true,
-    });
-    let locked = match coord.mutexes("m") {
+    };
+    let in_time = wait + REQUEST_TIMEOUT + FAREWELL;
+    let calling = world.recorder.call(call("lock", in_time));
+    let locked = match coord.mutexes(class) {
         Ok(mutexes) => {
             mutexes
                 .ttl(Duration::from_secs(3))
@@ -210,14 +215,7 @@ async fn lock(world: &World, node: u32, coord: &Coordinator, id: u64) {
     calling.end(&locked);
     if let Ok(guard) = locked {
         world.env.sleep(Duration::from_millis(20)).await;
-        let calling = world.recorder.call(Call {
-            node,
-            resource: &format!("m/{id}"),
-            hold: None,
-            what: "release".into(),
-            within: REQUEST_TIMEOUT,
-            must: true,
-        });
+        let calling = world.recorder.call(call("release", REQUEST_TIMEOUT));
         calling.end(&guard.release().await);
     }
 }

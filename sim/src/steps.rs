@@ -49,6 +49,7 @@ impl Steps {
                     noted.push(What::Broke { rule: what.0, text });
                 }
                 noted.extend(lease.minted(step.name.as_str()));
+                noted.extend(lease.waits(step.name.as_str()));
                 noted.extend(lease.told_to_go(step.name.as_str()));
             }
             Done::Write { write, reply } => {
@@ -124,20 +125,50 @@ impl Lease<'_> {
             let was = self.was(entry.rid).filter(|was| was.holds());
             entry.holds() && was.is_none_or(|was| was.first != entry.first)
         };
-        let new = self.after().iter().filter(is_new);
+        // In the order in which they were made, which is that of their fences.
+        let mut new: Vec<_> = self.after().iter().filter(is_new).collect();
+        new.sort_by_key(|entry| entry.first);
         let below = self.before.map_or(self.floor, |_| 0);
-        new.map(|entry| What::Minted {
+        let minted = new.into_iter().map(|entry| What::Minted {
             resource: resource.to_owned(),
             client: entry.rid.node.to_string(),
             seq: entry.rid.seq,
             first: entry.first,
             end: entry.end,
+            weight: u32::from(entry.weight),
             seen: entry.seen,
             wall: self.now.wall_us,
             base: (self.now.wall_us).max(entry.seen.max(below).saturating_add(1)),
             last: self.before.map_or(self.floor, |record| record.last),
-        })
-        .collect()
+        });
+        minted.collect()
+    }
+
+    /// Who was heard to wait, and who waits no more.
+    fn waits(&self, resource: &str) -> Vec<What> {
+        let waits = |entry: &Entry| entry.phase == Phase::Waiting;
+        let own = match self.op {
+            Op::Acquire(ask) => self.after().iter().find(|entry| entry.rid == ask.rid),
+            _ => None,
+        };
+        let mut noted: Vec<_> = (own.into_iter().filter(|entry| waits(entry)))
+            .map(|entry| What::Waits {
+                resource: resource.to_owned(),
+                client: entry.rid.node.to_string(),
+                seq: entry.rid.seq,
+            })
+            .collect();
+        for was in self.before().iter().filter(|entry| waits(entry)) {
+            let is = self.after().iter().find(|entry| entry.rid == was.rid);
+            if !is.is_some_and(waits) {
+                noted.push(What::WaitsNot {
+                    resource: resource.to_owned(),
+                    client: was.rid.node.to_string(),
+                    seq: was.rid.seq,
+                });
+            }
+        }
+        noted
     }
 
     /// The holder that this step was the first to revoke.

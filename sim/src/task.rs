@@ -14,28 +14,31 @@ use crate::world::{REQUEST_TIMEOUT, World};
 
 /// How long a caller whose wait is over may be kept.
 pub(crate) const FAREWELL: Duration = Duration::from_millis(250);
-const LONGEST_WAIT: Duration = Duration::from_secs(6);
+/// How many resources are read and written.
+pub(crate) const PAGES: u64 = 2;
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(6);
 const TERM: Duration = Duration::from_secs(2);
 pub(crate) const LONG_TTL: Duration = Duration::from_secs(60);
 
-const fn millis(millis: u64) -> Duration {
+pub(crate) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
 /// A task of a node.
 pub(crate) struct Task {
-    world: Arc<World>,
-    node: Id,
-    env: Env,
-    coord: Coordinator,
+    pub(crate) world: Arc<World>,
+    pub(crate) node: Id,
+    pub(crate) env: Env,
+    pub(crate) coord: Coordinator,
     until: Moment,
 }
 
-/// How a mutex is asked for.
+/// How a lock is asked for.
 #[derive(Clone, Copy)]
-enum Way {
+pub(crate) enum Way {
     Try,
     Wait,
+    Until,
     Cancel,
     With,
 }
@@ -51,19 +54,24 @@ impl Task {
         }
     }
 
-    fn recorder(&self) -> &Recorder {
+    pub(crate) fn recorder(&self) -> &Recorder {
         &self.world.recorder
     }
 
-    fn up_to(&self, longest: Duration) -> Duration {
+    pub(crate) fn up_to(&self, longest: Duration) -> Duration {
         up_to(&self.world.env, longest)
     }
 
-    fn draw(&self, bound: u64) -> u64 {
+    pub(crate) fn draw(&self, bound: u64) -> u64 {
         self.world.env.random(bound)
     }
 
-    fn call<'a>(&self, resource: &'a str, what: impl Into<String>, within: Duration) -> Call<'a> {
+    pub(crate) fn call<'a>(
+        &self,
+        resource: &'a str,
+        what: impl Into<String>,
+        within: Duration,
+    ) -> Call<'a> {
         Call {
             node: self.node,
             resource,
@@ -77,7 +85,8 @@ impl Task {
     pub(crate) async fn run(self) {
         while self.world.env.now() < self.until {
             let done = match self.draw(20) {
-                0..=14 => self.mutex().await,
+                0..=9 => self.mutex().await,
+                10..=14 => self.read_or_write().await,
                 15..=16 => self.election().await,
                 17 => self.revoke().await,
                 _ => self.register().await,
@@ -110,8 +119,13 @@ impl Task {
         };
         let mutexes = self.coord.mutexes("m")?;
         let mutexes = mutexes.ttl(ttl).max_hold(max_hold).fairness(fairness);
-        let max_hold = Some(max_hold);
-        Ok((mutexes, Terms { ttl, max_hold }))
+        let terms = Terms {
+            ttl,
+            max_hold: Some(max_hold),
+            weight: 1,
+            capacity: 1,
+        };
+        Ok((mutexes, terms))
     }
 
     async fn mutex(&self) -> Result<(), Error> {
@@ -148,7 +162,7 @@ impl Task {
                 calling.end(&locked);
                 locked
             }
-            Way::With => return self.with(&mutexes.wait(wait), id, terms).await,
+            Way::With | Way::Until => return self.with(&mutexes.wait(wait), id, terms).await,
         };
         self.hold(Guard::Mutex(locked?), terms).await
     }
@@ -202,6 +216,8 @@ impl Task {
         let terms = Terms {
             ttl: TERM,
             max_hold: None,
+            weight: 1,
+            capacity: 1,
         };
         self.hold(Guard::Leader(leads?), terms).await
     }
@@ -210,8 +226,10 @@ impl Task {
         if self.draw(4) > 0 {
             return Ok(());
         }
-        let id = self.draw(self.world.plan.resources + 1);
-        let name = self.coord.mutexes("m")?.name(id)?;
+        let name = match self.draw(3) {
+            0 => self.coord.rw_locks("p")?.name(self.draw(PAGES))?,
+            _ => (self.coord.mutexes("m")?).name(self.draw(self.world.plan.resources + 1))?,
+        };
         // Looks who holds, and tells them.
         let within = REQUEST_TIMEOUT * 2;
         let calling = self
@@ -233,7 +251,7 @@ impl Task {
         put.map(drop)
     }
 
-    async fn hold(&self, guard: Guard, terms: Terms) -> Result<(), Error> {
+    pub(crate) async fn hold(&self, guard: Guard, terms: Terms) -> Result<(), Error> {
         let guard = Arc::new(guard);
         let hold = self.recorder().held(self.node, &self.env, &guard, terms);
         let held = guard.is_held();
@@ -298,13 +316,13 @@ impl Task {
 
     async fn write(&self, guard: &Guard) {
         let name = guard.name().as_str().to_owned();
-        let Ok(register) = self.coord.register(&name) else {
+        let (Some(fence), Ok(register)) = (guard.fence(), self.coord.register(&name)) else {
             return;
         };
         let calling = self
             .recorder()
             .call(self.call(&name, "put, fenced,", REQUEST_TIMEOUT));
-        let put = register.put(&Put::new("x").fenced(guard.fence())).await;
+        let put = register.put(&Put::new("x").fenced(fence)).await;
         calling.end(&put);
     }
 }

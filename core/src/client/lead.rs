@@ -292,6 +292,9 @@ impl Lead {
                     let reply = answer.value.first();
                     if matches!(reply, Some(Reply::Released { .. })) {
                         self.work().attempt = None;
+                        if core.env.now() >= deadline {
+                            return Err(Error::from_store(&ask.name, error));
+                        }
                         return Ok(());
                     }
                 }

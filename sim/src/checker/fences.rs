@@ -59,7 +59,7 @@ pub(super) fn check(history: &[Event]) -> Vec<Violation> {
                 fences.told(at, event);
                 fences.minted(at, event);
             }
-            What::Held { capacity: 1, .. } => fences.held(at, event),
+            What::Held { .. } => fences.held(at, event),
             What::Wrote { register, fence } => fences.wrote(at, register, *fence),
             What::Fault(fault) => fences.fault(fault, event.at),
             _ => {}

@@ -25,6 +25,13 @@ struct Hold<'a> {
     revoked: Option<Duration>,
 }
 
+/// What the store gave out at a time.
+struct Block {
+    end: u64,
+    /// By when it is over, since its holder was told to go.
+    gone_by: Option<Duration>,
+}
+
 pub(super) fn check(history: &[Event]) -> Vec<Violation> {
     let mut violations = Vec::new();
     let until = one_holder_is_promised_until(history);
@@ -41,7 +48,7 @@ fn holds<'a>(history: &'a [Event], until: usize, violations: &mut Vec<Violation>
     // When each node last went on after it stood still: what came to it meanwhile may be over.
     let mut resumed = BTreeMap::new();
     // Blocks by resource and first fence, and by when those that were revoked are over.
-    let mut blocks: BTreeMap<(&str, u64), Option<Duration>> = BTreeMap::new();
+    let mut blocks: BTreeMap<(&str, u64), Block> = BTreeMap::new();
     for (at, event) in history.iter().enumerate() {
         match &event.what {
             What::Held {
@@ -73,7 +80,7 @@ fn holds<'a>(history: &'a [Event], until: usize, violations: &mut Vec<Violation>
                     lost: false,
                     given_up: false,
                     // Who gets no pushes hears of it by a renewal.
-                    revoked: block.and_then(|(_, by)| by.map(|by| by + *ttl / 5 * 2)),
+                    revoked: block.and_then(|(_, block)| block.gone_by.map(|by| by + *ttl / 5 * 2)),
                 });
             }
             What::Looked { hold, held } => {
@@ -107,9 +114,13 @@ fn holds<'a>(history: &'a [Event], until: usize, violations: &mut Vec<Violation>
                 }
             }
             What::Minted {
-                resource, first, ..
+                resource,
+                first,
+                end,
+                ..
             } => {
-                blocks.insert((resource, *first), None);
+                let (end, gone_by) = (*end, None);
+                blocks.insert((resource, *first), Block { end, gone_by });
             }
             What::Revoked {
                 resource,
@@ -117,17 +128,26 @@ fn holds<'a>(history: &'a [Event], until: usize, violations: &mut Vec<Violation>
                 grace,
             } => {
                 let by = event.at + *grace;
-                if is_calm {
-                    blocks.insert((resource, *first), Some(by));
-                    let theirs = |hold: &&mut Hold<'a>| hold.resource == resource;
-                    let last = holds.iter_mut().rev().find(theirs);
-                    if let Some(hold) = last.filter(|hold| hold.fence >= *first) {
+                if is_calm && let Some(block) = blocks.get_mut(&(resource.as_str(), *first)) {
+                    block.gone_by = Some(by);
+                    let numbers = *first..=block.end;
+                    let theirs = (holds.iter_mut())
+                        .filter(|hold| hold.resource == resource && numbers.contains(&hold.fence));
+                    for hold in theirs {
                         hold.revoked = Some(by + hold.ttl / 5 * 2);
                     }
                 }
             }
             What::Fault(fault) => {
                 is_calm = false;
+                // Who has not heard yet may hear late.
+                let pending = |by: &mut Option<Duration>| {
+                    if by.is_some_and(|by| by + GRAIN > event.at) {
+                        *by = Some(NO_LIMIT);
+                    }
+                };
+                holds.iter_mut().for_each(|hold| pending(&mut hold.revoked));
+                (blocks.values_mut()).for_each(|block| pending(&mut block.gone_by));
                 if let Fault::Resumed(node) = fault {
                     resumed.insert(*node, event.at);
                 }
@@ -137,6 +157,9 @@ fn holds<'a>(history: &'a [Event], until: usize, violations: &mut Vec<Violation>
     }
     holds
 }
+
+/// Later than any run ends.
+const NO_LIMIT: Duration = Duration::from_secs(1 << 20);
 
 /// Timers have a grain of 1 ms, and clocks drift by less than a hundredth.
 const GRAIN: Duration = Duration::from_millis(5);
@@ -182,8 +205,9 @@ fn one_at_a_time(
                 };
                 let others = current.entry(resource.as_str()).or_default();
                 others.retain(|other| other.valid.min(until) > at);
-                let others_weigh: u32 = others.iter().map(|other| other.weight).sum();
-                if others_weigh + hold.weight > hold.capacity {
+                let weights = others.iter().map(|other| u64::from(other.weight));
+                let weight = weights.sum::<u64>() + u64::from(hold.weight);
+                if weight > u64::from(hold.capacity) {
                     let text = format!(
                         "hold {} of {resource} begins while {} say that they hold",
                         hold.id,
@@ -194,13 +218,17 @@ fn one_at_a_time(
                 others.push(hold);
             }
             What::Minted {
-                resource, first, ..
+                resource,
+                first,
+                weight,
+                ..
             } => {
-                // An exclusive lease was given to the next one: whoever had it must know.
+                // It was given to the next one: whoever had what he has now must know.
                 let others = current.entry(resource.as_str()).or_default();
                 others.retain(|other| other.valid.min(until) > at);
                 let late: Vec<_> = (others.iter().copied())
-                    .filter(|other| other.capacity == 1 && other.fence < *first)
+                    .filter(|other| *weight == 0 || other.weight == other.capacity)
+                    .filter(|other| other.fence < *first)
                     .collect();
                 if !late.is_empty() {
                     let text = format!(

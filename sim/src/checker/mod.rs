@@ -3,6 +3,7 @@
 mod calls;
 mod fences;
 mod holders;
+mod shares;
 mod visits;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub fn check(history: &[Event]) -> Vec<Violation> {
     violations.extend(fences::check(history));
     violations.extend(calls::check(history));
     violations.extend(visits::check(history));
+    violations.extend(shares::check(history));
     for (at, event) in history.iter().enumerate() {
         match &event.what {
             What::Broke { rule, text } => violations.push(Violation::new(rule, at, text)),

@@ -26,6 +26,7 @@ fn minted(first: u64, base: u64, last: u64) -> What {
         seq: 1,
         first,
         end: first,
+        weight: 0,
         seen: 0,
         wall: base,
         base,

@@ -39,8 +39,10 @@ pub(super) fn check(history: &[Event]) -> Vec<Violation> {
                 resource,
                 fence,
                 hold,
+                weight,
+                capacity,
                 ..
-            } => {
+            } if weight == capacity => {
                 let visits = visits.get_mut(resource.as_str());
                 let visit = visits.and_then(|visits| visits.range_mut(..=*fence).next_back());
                 let Some((_, visit)) = visit.filter(|(_, visit)| *fence <= visit.end) else {
