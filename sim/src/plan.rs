@@ -11,6 +11,8 @@ pub(crate) struct Plan {
     pub(crate) nodes: u32,
     pub(crate) tasks: u32,
     pub(crate) resources: u64,
+    /// Whether some of what tasks do is to read and write what others read, too.
+    pub(crate) reads: bool,
     pub(crate) storm: Duration,
     pub(crate) weather: Faults,
     pub(crate) perils: Vec<Peril>,
@@ -76,6 +78,7 @@ impl Plan {
             nodes: 3 + small(env, 3),
             tasks: 1 + small(env, 8),
             resources: 1 + env.random(3),
+            reads: matches!(mood, Mood::Calm | Mood::Storm),
             storm: Duration::from_secs(20 + env.random(40)),
             weather: Faults::none(),
             perils: Vec::new(),

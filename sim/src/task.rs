@@ -86,7 +86,8 @@ impl Task {
         while self.world.env.now() < self.until {
             let done = match self.draw(20) {
                 0..=9 => self.mutex().await,
-                10..=14 => self.read_or_write().await,
+                10..=14 if self.world.plan.reads => self.read_or_write().await,
+                10..=14 => self.mutex().await,
                 15..=16 => self.election().await,
                 17 => self.revoke().await,
                 _ => self.register().await,
