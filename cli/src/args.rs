@@ -70,22 +70,30 @@ Exit codes:
 /// Run a command while holding a lock
 ///
 /// NAME is `class/id` or a plain name: `invoice/7` is what a program locks with `mutexes("invoice")` and id 7; `demo` is
-/// short for `cli/demo`.
+/// short for `cli/demo`. With --shared it is what a program reads with `rw_locks("invoice")` and id 7; without, what one
+/// writes. So commands that share run at once, and exclude those that do not.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "leasehold lock NAME [OPTIONS] -- COMMAND...",
     after_long_help = format!(
-        "{ENDS}\n\nExamples:\n  \
+        "{ENDS}\n\nWith --shared the command gets no fence, but:\n  \
+         LEASEHOLD_GRANT_ID  which names this grant in logs, and guards no write\n\nExamples:\n  \
          leasehold lock backup -- /usr/local/bin/backup --full\n  \
          leasehold lock deploy --no-wait -- make deploy; [ $? = 75 ] && echo 'someone else does it'\n  \
          leasehold lock invoice/7 --store redis://cache --namespace billing --wait 5s -- ./repair 7\n  \
-         leasehold lock demo -- sh -c 'echo $LEASEHOLD_FENCE'"
+         leasehold lock demo -- sh -c 'echo $LEASEHOLD_FENCE'\n  \
+         leasehold lock data --shared -- ./report    # with others that share, while nobody has `lock data`"
     )
 )]
 pub(crate) struct LockArgs {
     /// What to lock: `class/id`, or a plain name
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+
+    /// Share it: any number of commands with --shared run at once, and one without it runs alone. Both wait in one queue,
+    /// and neither starves
+    #[arg(long)]
+    pub(crate) shared: bool,
 
     /// How long the lock outlives a holder that dies; it is renewed while the command runs, however long that is
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration)]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use leasehold::core::protocol::Weight;
 use leasehold::core::{Inspection, Listing};
 use leasehold::{Coordinator, ResourceName};
 use serde_json::{Value, json};
@@ -86,7 +87,12 @@ fn table(resources: &[Inspection]) -> String {
             let fence = holder.fence.map_or_else(|| "-".into(), |f| f.to_string());
             rows.push([
                 name.clone(),
-                "holds".into(),
+                if holder.weight == Weight::All {
+                    "holds"
+                } else {
+                    "shares"
+                }
+                .into(),
                 holder.label.clone(),
                 fence,
                 seconds(holder.held_for),
@@ -132,6 +138,7 @@ fn as_json(found: &Inspection) -> Value {
         json!({
             "label": holder.label,
             "fence": holder.fence.map(leasehold::Fence::get),
+            "is_shared": holder.weight != Weight::All,
             "held_for_ms": millis(holder.held_for),
             "remaining_ms": millis(holder.remaining),
             "revoked": holder.revoked.as_ref().map(|revoked| &revoked.reason),
@@ -141,6 +148,7 @@ fn as_json(found: &Inspection) -> Value {
         json!({
             "label": waiter.label,
             "place": waiter.place + 1,
+            "is_shared": waiter.weight != Weight::All,
             "waits_for_ms": millis(waiter.waits_for),
             "is_live": waiter.is_live,
         })

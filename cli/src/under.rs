@@ -4,7 +4,8 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use leasehold::{Coordinator, Error, Lease, ResourceName};
+use leasehold::core::Class;
+use leasehold::{Coordinator, Error, Fence, Hold, MutexGuard, ReadGuard, ResourceName};
 
 use crate::args::{ElectArgs, LockArgs, Under};
 use crate::exit::Failure;
@@ -24,20 +25,23 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// `leasehold lock`
 pub(crate) async fn lock(args: LockArgs) -> Result<ExitCode, Failure> {
-    let LockArgs { name, ttl, under } = args;
+    let LockArgs {
+        name,
+        shared,
+        ttl,
+        under,
+    } = args;
     let (class, id) = name::split(&name)?;
     let whole = class.resource(id).map_err(Error::from)?;
     let mut signals = Signals::listen().map_err(|e| Failure::Io("cannot listen for signals", e))?;
     let coord = connect(&under, ttl, &mut signals).await?;
-    // The command may take as long as it takes: its own end is the lock's.
-    let mutexes = coord.mutexes_of(class).ttl(ttl).max_hold(Duration::MAX);
     let locked = async {
         if under.no_wait {
-            return mutexes.try_lock(id).await;
+            return Locked::acquire(&coord, class, id, ttl, shared, None).await;
         }
         loop {
-            let wait = under.wait.unwrap_or(ROUND);
-            match mutexes.lock_timeout(id, wait).await {
+            let wait = Some(under.wait.unwrap_or(ROUND));
+            match Locked::acquire(&coord, class.clone(), id, ttl, shared, wait).await {
                 Err(Error::Busy(_)) if under.wait.is_none() => {}
                 result => return result,
             }
@@ -47,10 +51,64 @@ pub(crate) async fn lock(args: LockArgs) -> Result<ExitCode, Failure> {
         Ok(guard) => guard,
         Err(failure) => return Err(give_up(&coord, failure).await),
     };
-    let ended = wrapped(&coord, &guard, ttl, under, &mut signals, whole.as_str()).await;
+    let (hold, fence) = (guard.hold(), guard.fence());
+    let ended = wrapped(&coord, hold, fence, ttl, under, &mut signals).await;
     let ended = give_back(ended, &whole, guard.release()).await;
     wind_down(&coord).await;
     ended
+}
+
+/// A lock of either kind.
+enum Locked {
+    Exclusive(MutexGuard),
+    Shared(ReadGuard),
+}
+
+impl Locked {
+    async fn acquire(
+        coord: &Coordinator,
+        class: Class,
+        id: &str,
+        ttl: Duration,
+        shared: bool,
+        wait: Option<Duration>,
+    ) -> Result<Self, Error> {
+        // The command may take as long as it takes: its own end is the lock's.
+        let longest = Duration::MAX;
+        if shared {
+            let locks = coord.rw_locks_of(class).ttl(ttl).max_hold(longest);
+            return Ok(Self::Shared(match wait {
+                Some(wait) => locks.read_timeout(id, wait).await?,
+                None => locks.try_read(id).await?,
+            }));
+        }
+        let mutexes = coord.mutexes_of(class).ttl(ttl).max_hold(longest);
+        Ok(Self::Exclusive(match wait {
+            Some(wait) => mutexes.lock_timeout(id, wait).await?,
+            None => mutexes.try_lock(id).await?,
+        }))
+    }
+
+    fn hold(&self) -> &Hold {
+        match self {
+            Self::Exclusive(guard) => guard,
+            Self::Shared(guard) => guard,
+        }
+    }
+
+    fn fence(&self) -> Option<Fence> {
+        match self {
+            Self::Exclusive(guard) => Some(guard.fence()),
+            Self::Shared(_) => None,
+        }
+    }
+
+    async fn release(self) -> Result<(), Error> {
+        match self {
+            Self::Exclusive(guard) => guard.release().await,
+            Self::Shared(guard) => guard.release().await,
+        }
+    }
 }
 
 /// `leasehold elect`
@@ -80,15 +138,8 @@ pub(crate) async fn elect(args: ElectArgs) -> Result<ExitCode, Failure> {
         Ok(leadership) => leadership,
         Err(failure) => return Err(give_up(&coord, failure).await),
     };
-    let ended = wrapped(
-        &coord,
-        &leadership,
-        ttl,
-        under,
-        &mut signals,
-        whole.as_str(),
-    )
-    .await;
+    let term = Some(leadership.term());
+    let ended = wrapped(&coord, &leadership, term, ttl, under, &mut signals).await;
     let ended = give_back(ended, &whole, leadership.resign()).await;
     wind_down(&coord).await;
     ended
@@ -135,17 +186,18 @@ async fn wind_down(coord: &Coordinator) {
 
 async fn wrapped(
     coord: &Coordinator,
-    lease: &Lease,
+    lease: &Hold,
+    fence: Option<Fence>,
     ttl: Duration,
     under: Under,
     signals: &mut Signals,
-    name: &str,
 ) -> Result<ExitCode, Failure> {
     let wrapped = Wrapped {
         lease,
+        fence,
         env: coord.env(),
         ttl,
-        name,
+        name: lease.name().as_str(),
     };
     wrapped.run(&under.command, signals).await
 }

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Bench, PATIENCE};
-use leasehold_testkit::Process;
+use leasehold_testkit::{Process, wait_until};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -68,6 +68,90 @@ fn twenty_at_once_on_one_file_never_overlap() {
             "{log}"
         );
     }
+}
+
+/// Five that share run at once, one that does not waits for them, and those behind it wait for that one.
+#[test]
+fn commands_that_share_overlap_and_exclude_the_others_in_one_queue() {
+    let bench = Bench::new();
+    let until = |what: &str, file: &str| {
+        format!(
+            "echo begin {what} >> log; until [ -e {file} ]; do sleep 0.01; done; echo end {what} >> log"
+        )
+    };
+    let shared = |body: &str, errors: &str| {
+        bench.start(
+            &["lock", "demo", "--shared", "--", "sh", "-c", body],
+            errors,
+        )
+    };
+    let log = || bench.read("log");
+    let count = |what: &str| log().lines().filter(|line| *line == what).count();
+    let mut running: Vec<_> = (0..5)
+        .map(|n| shared(&until("first", "go"), &format!("first-{n}")))
+        .collect();
+    wait_until(PATIENCE, "five at once", || count("begin first") == 5);
+    let alone = until("alone", "on");
+    running.push(bench.start(&["lock", "demo", "--", "sh", "-c", &alone], "alone"));
+    let waits = |count: usize| {
+        wait_until(PATIENCE, &format!("{count} in the queue"), || {
+            let run = bench.run(&["inspect", "demo", "--json"]).success();
+            let json = text(&run.get_output().stdout);
+            json.matches("\"place\":").count() == count
+        });
+    };
+    waits(1);
+    bench
+        .run(&["lock", "demo", "--shared", "--no-wait", "--", "true"])
+        .code(75);
+    running.extend((0..5).map(|n| shared(&until("behind", "go"), &format!("behind-{n}"))));
+    waits(6);
+    assert_eq!(log().lines().count(), 5, "{}", log());
+    std::fs::write(bench.path("go"), "").unwrap();
+    bench.wait_for("log", "begin alone");
+    assert_eq!(
+        (count("end first"), count("begin behind")),
+        (5, 0),
+        "{}",
+        log()
+    );
+    for option in [&["--shared"][..], &[]] {
+        let args = [&["lock", "demo", "--no-wait"], option, &["--", "true"]].concat();
+        bench.run(&args).code(75);
+    }
+    std::fs::write(bench.path("on"), "").unwrap();
+    for process in &mut running {
+        assert!(process.wait(PATIENCE).success());
+    }
+    let log = log();
+    let lines: Vec<_> = log.lines().collect();
+    assert_eq!(lines.len(), 22, "{log}");
+    assert_eq!(lines[10..12], ["begin alone", "end alone"], "{log}");
+}
+
+#[test]
+fn a_shared_lock_has_no_fence_and_names_its_grant() {
+    let bench = Bench::new();
+    let args = ["lock", "demo", "--shared", "--", "env"];
+    let mut command = bench.command(&args);
+    command
+        .env("LEASEHOLD_FENCE", "7")
+        .env("LEASEHOLD_GRANT_ID", "x");
+    let run = assert_cmd::Command::from_std(command).assert().success();
+    let seen = text(&run.get_output().stdout);
+    assert!(!seen.contains("LEASEHOLD_FENCE"), "{seen}");
+    let grant = seen
+        .lines()
+        .find_map(|line| line.strip_prefix("LEASEHOLD_GRANT_ID="));
+    assert!(
+        grant.is_some_and(|grant| grant.parse::<u64>().is_ok()),
+        "{seen}"
+    );
+    let mut command = bench.command(&["lock", "demo", "--", "env"]);
+    command.env("LEASEHOLD_GRANT_ID", "x");
+    let run = assert_cmd::Command::from_std(command).assert().success();
+    let seen = text(&run.get_output().stdout);
+    assert!(!seen.contains("LEASEHOLD_GRANT_ID"), "{seen}");
 }
 
 #[test]

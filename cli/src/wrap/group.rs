@@ -19,10 +19,11 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Starts the command as the leader of a new group, stopped. `environment` replaces what the user's has under these names.
+    /// Starts the command as the leader of a new group, stopped. `environment` replaces what the user's has under these names,
+    /// and takes it away where it has nothing.
     pub(super) fn spawn(
         command: &[OsString],
-        environment: &[(&str, String)],
+        environment: &[(&str, Option<String>)],
     ) -> Result<Self, Failure> {
         // Orphans of the group become ours, so that we see them end whatever runs as process 1 here.
         #[cfg(target_os = "linux")]
@@ -37,7 +38,12 @@ impl Group {
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command.arg(start::ARGUMENT).args(words).process_group(0);
         // Last, so that nothing the user set stands in their place.
-        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        for (name, value) in environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         let leader = command.spawn().map_err(failed)?;
         let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let id = id.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;

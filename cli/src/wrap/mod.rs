@@ -16,7 +16,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
-use leasehold::{Env, Lease};
+use leasehold::{Env, Fence, Hold};
 use rustix::process::Signal;
 
 use crate::exit::{Failure, of_signal};
@@ -42,7 +42,9 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// A command's lease.
 pub(crate) struct Wrapped<'a> {
-    pub(crate) lease: &'a Lease,
+    pub(crate) lease: &'a Hold,
+    /// None if it is shared.
+    pub(crate) fence: Option<Fence>,
     pub(crate) env: &'a Env,
     pub(crate) ttl: Duration,
     pub(crate) name: &'a str,
@@ -65,8 +67,12 @@ impl Wrapped<'_> {
         let mut guard = Guard::start()?;
         guard.deadline(self.kill_at());
         let environment = [
-            ("LEASEHOLD_NAME", self.name.to_owned()),
-            ("LEASEHOLD_FENCE", self.lease.fence().to_string()),
+            ("LEASEHOLD_NAME", Some(self.name.to_owned())),
+            ("LEASEHOLD_FENCE", self.fence.map(|fence| fence.to_string())),
+            (
+                "LEASEHOLD_GRANT_ID",
+                (self.fence.is_none()).then(|| self.lease.grant_id().to_string()),
+            ),
         ];
         let mut group = Group::spawn(command, &environment)?;
         while group.is_starting()? {
