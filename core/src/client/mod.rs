@@ -15,6 +15,7 @@ mod inspect;
 mod lead;
 mod line;
 mod membership;
+mod place;
 mod release;
 mod renewals;
 mod renewer;

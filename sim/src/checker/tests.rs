@@ -121,18 +121,17 @@ fn several_may_hold_up_to_the_capacity() {
     let share = |hold: Id, weight| What::Held {
         hold,
         node: 1,
-        resource: "s/1".into(),
-        fence: 0,
+        resource: "p/1".into(),
+        fence: 10 + u64::from(hold),
         weight,
         capacity: 3,
         ttl: ms(100),
         max_hold: None,
     };
-    let whats = [share(1, 1), share(2, 2), looked(1, true), looked(2, true)];
+    let whats = [granted(10, 1), share(1, 1), share(2, 2)];
+    let whats = whats.into_iter().chain([looked(1, true), looked(2, true)]);
     assert_eq!(rules(&history(whats.clone())), [""; 0]);
-    let whats = whats
-        .into_iter()
-        .chain([share(3, 1), looked(1, true), looked(2, true)]);
+    let whats = whats.chain([share(3, 1), looked(1, true), looked(2, true)]);
     assert_eq!(rules(&history(whats)), ["one valid holder"]);
 }
 
@@ -278,6 +277,103 @@ fn a_visit_without_end_is_seen() {
     assert_eq!(rules(&events), [""; 0]);
     events[3].at = ms(1500);
     assert_eq!(rules(&events), ["a visit ends"]);
+}
+
+/// A reader of `p/1`, under number `fence` of a block that the store made a holder.
+fn reads(hold: Id, fence: u64) -> What {
+    What::Held {
+        hold,
+        node: 1,
+        resource: "p/1".into(),
+        fence,
+        weight: 1,
+        capacity: u32::MAX,
+        ttl: ms(1000),
+        max_hold: None,
+    }
+}
+
+/// The store grants a block of `p/1`, of this weight (0 for all).
+fn granted(first: u64, weight: u32) -> What {
+    What::Minted {
+        resource: "p/1".into(),
+        client: "c".into(),
+        seq: 1,
+        first,
+        end: first + 9,
+        weight,
+        seen: 0,
+        wall: first,
+        base: first,
+        last: first - 1,
+    }
+}
+
+#[test]
+fn a_grant_to_a_writer_ends_all_that_readers_have_and_one_to_a_reader_what_a_writer_has() {
+    let after = |weight| {
+        let whats = [granted(10, 1), reads(1, 10), reads(2, 11), CUT()];
+        let whats = whats.into_iter().chain([granted(20, weight)]);
+        rules(&history(whats.chain([looked(1, true), looked(2, true)])))
+    };
+    assert_eq!(after(1), [""; 0]);
+    assert_eq!(after(0), ["the holder knows first"]);
+    let mut writes = reads(1, 10);
+    let What::Held { weight, .. } = &mut writes else {
+        panic!("it is a hold");
+    };
+    *weight = u32::MAX;
+    let whats = [granted(10, 0), writes, CUT(), granted(20, 1)];
+    let whats = whats.into_iter().chain([looked(1, true)]);
+    assert_eq!(rules(&history(whats)), ["the holder knows first"]);
+}
+
+#[test]
+fn all_who_share_what_was_revoked_are_to_go() {
+    let revoked = What::Revoked {
+        resource: "p/1".into(),
+        first: 10,
+        grace: ms(100),
+    };
+    let whats = [granted(10, 1), reads(1, 10), reads(2, 11), revoked];
+    let whats = whats.into_iter().chain([looked(1, true), looked(2, false)]);
+    let mut events = history(whats);
+    assert_eq!(rules(&events), [""; 0]);
+    events[4].at = ms(1500);
+    events[5].at = ms(1500);
+    assert_eq!(rules(&events), ["who is revoked goes"]);
+}
+
+#[test]
+fn who_joins_others_while_another_waits_is_seen() {
+    let waits = || What::Waits {
+        resource: "p/1".into(),
+        client: "w".into(),
+        seq: 1,
+    };
+    let waits_not = || What::WaitsNot {
+        resource: "p/1".into(),
+        client: "w".into(),
+        seq: 1,
+    };
+    // One that waits from 500 ms on, and one that joins at `joins`; `between` happens at 600 ms.
+    let joined = |joins: u64, between: What| {
+        let whats = [granted(10, 1), reads(1, 10), waits(), between, reads(2, 11)];
+        let mut events = history(whats);
+        events[2].at = ms(500);
+        events[3].at = ms(600);
+        events[4].at = ms(joins);
+        rules(&events)
+    };
+    let rule = "nobody joins while another waits";
+    // It may not have been told yet; then it must have been, by the answer to its claim or a renewal.
+    assert_eq!(joined(1000, waits()), [""; 0]);
+    assert_eq!(joined(1100, waits()), [rule]);
+    assert_eq!(joined(1100, waits_not()), [""; 0]);
+    assert_eq!(joined(1100, What::Fault(Fault::Paused(1))), [""; 0]);
+    // One that is not heard from any more does not count.
+    assert_eq!(joined(12_000, waits()), [rule]);
+    assert_eq!(joined(14_000, waits()), [""; 0]);
 }
 
 #[test]
