@@ -2,6 +2,7 @@
 //!
 //! `holder ADDRESS NAMESPACE TTL_MS`; prints `held FENCE`, then for each line read:
 //! `check` -> `check held` or `check lost`; `write` -> what the register answered; and by itself, once, `lost NANOS`.
+//! With `READS` in its environment it reads instead, prints `held GRANT`, and writes nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,17 @@ async fn main() -> anyhow::Result<()> {
     let coord = Coordinator::builder_dyn(store, &namespace)
         .connect()
         .await?;
+    if std::env::var_os("READS").is_some() {
+        let locks = coord.rw_locks("m")?.ttl(Duration::from_millis(ttl));
+        let guard = locks.read(1).await?;
+        println!("held {}", guard.grant_id());
+        let mut lines = BufReader::new(tokio::io::stdin()).lines();
+        while lines.next_line().await?.is_some() {
+            let said = if guard.is_held() { "held" } else { "lost" };
+            println!("check {said}");
+        }
+        return Ok(());
+    }
     let mutexes = coord.mutexes("m")?.ttl(Duration::from_millis(ttl));
     let guard = Arc::new(mutexes.lock(1).await?);
     println!("held {}", guard.fence());

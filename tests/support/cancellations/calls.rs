@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use leasehold::prelude::*;
-use leasehold::{Coordinator, Mutexes};
+use leasehold::{Coordinator, Mutexes, RwLocks};
 
 /// Short, so that what the store remembers of a request until its own deadline is soon over.
 pub(crate) const WAIT: Duration = Duration::from_millis(500);
@@ -44,6 +44,8 @@ impl fmt::Display for Counts {
 pub(crate) struct Caller {
     env: Env,
     mutexes: Mutexes,
+    /// Of the same class: their writers are its mutexes.
+    locks: RwLocks,
     rng: fastrand::Rng,
     counts: Arc<Counts>,
     until: u64,
@@ -60,6 +62,7 @@ impl Caller {
         Ok(Self {
             env: coord.env().clone(),
             mutexes: coord.mutexes("m")?.wait(WAIT),
+            locks: coord.rw_locks("m")?.wait(WAIT),
             rng: fastrand::Rng::with_seed(seed),
             counts,
             until,
@@ -86,19 +89,34 @@ impl Caller {
         } else {
             CONTENDED + self.rng.u64(0..FREE)
         };
-        let form = self.rng.u32(0..4);
+        let form = self.rng.u32(0..10);
         let longest = if self.rng.bool() { SHORT_US } else { LONG_US };
         let patience = Duration::from_micros(self.rng.u64(0..longest));
         let hold = Duration::from_micros(self.rng.u64(0..SHORT_US));
         let releases = self.rng.bool();
-        let (env, mutexes) = (&self.env, &self.mutexes);
+        let (env, mutexes, locks) = (&self.env, &self.mutexes, &self.locks);
         let call = async {
             let guard = match form {
                 0 => mutexes.try_lock(id).await?,
                 1 => mutexes.lock_timeout(id, WAIT / 2).await?,
                 2 => mutexes.lock(id).await?,
                 // Dropped while it waits, works or releases.
-                _ => return mutexes.with(id, async |_| env.sleep(hold).await).await,
+                3 => return mutexes.with(id, async |_| env.sleep(hold).await).await,
+                4 => return locks.with_write(id, async |_| env.sleep(hold).await).await,
+                5 => return locks.with_read(id, async |_| env.sleep(hold).await).await,
+                _ => {
+                    let guard = match form {
+                        6 => locks.try_read(id).await?,
+                        7 => locks.read_timeout(id, WAIT / 2).await?,
+                        _ => locks.read(id).await?,
+                    };
+                    // While it reads, others of its client join it.
+                    env.sleep(hold / 4).await;
+                    if releases {
+                        guard.release().await?;
+                    }
+                    return Ok(());
+                }
             };
             // Dropped in the middle of the release, or the guard with it.
             if releases {
