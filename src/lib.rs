@@ -13,8 +13,8 @@ pub use leasehold_core::store::MemoryStore;
 pub use leasehold_core::{
     Builder, Busy, Class, Coordinator, Election, Env, Error, Expect, Fence, GrantId, Hold, Leader,
     Leadership, Lease, Lost, LostCause, Moment, MutexGuard, Mutexes, NameError, Namespace, NodeId,
-    Put, ReadGuard, Register, RegisterHandle, RegisterReply, ResourceName, RwLocks, TtlError,
-    WriteGuard,
+    Observation, Observer, Put, ReadGuard, Register, RegisterHandle, RegisterReply, ResourceName,
+    RwLocks, TtlError, WriteGuard,
 };
 
 /// Leader-elected cron (feature `scheduler`).

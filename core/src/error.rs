@@ -242,6 +242,10 @@ pub enum LostCause {
     /// It was told to go, and its grace is over; [`revocation`](crate::Hold::revocation) says why.
     #[error("it was revoked, and its grace is over")]
     Revoked,
+    /// Its holder failed a health check, or did not answer it in time; [`Election::health_check`](crate::Election::health_check)
+    /// asked for that.
+    #[error("its health check failed, or was not answered in time")]
+    Unhealthy,
     /// The coordinator was shut down.
     #[error("its coordinator was shut down")]
     ShutDown,
@@ -256,6 +260,7 @@ impl LostCause {
             LostCause::Unreachable => "unreachable",
             LostCause::MaxHold => "max_hold",
             LostCause::Revoked => "revoked",
+            LostCause::Unhealthy => "unhealthy",
             LostCause::ShutDown => "shut_down",
         }
     }

@@ -94,3 +94,44 @@ async fn leadership_outlasts_max_hold_and_the_round_of_a_campaign() {
     leadership.resign().await.unwrap();
     assert!(next.await.unwrap().is_held());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_campaign_with_a_timeout_names_the_leader_and_leaves_the_queue() {
+    let (env, [a, b]) = fleet().await;
+    let election = b.election("janitor").unwrap();
+    let leadership = campaign(&env, &a).await.unwrap();
+    let start = env.now();
+    let wait = Duration::from_secs(20 * 60);
+    let refused = election.campaign_timeout(wait).await;
+    let Err(Error::Busy(busy)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(busy.holder, "node-0");
+    // Longer than a round in the queue, and no longer than said.
+    let took = env.now().since(start);
+    assert!(
+        took >= wait && took < wait + Duration::from_secs(1),
+        "{took:?}"
+    );
+    leadership.resign().await.unwrap();
+    assert_eq!(election.leader().await.unwrap(), None);
+    assert!(election.campaign_timeout(wait).await.unwrap().is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_campaign_ends_when_its_caller_says_so_and_leaves_the_queue() {
+    let (env, [a, b]) = fleet().await;
+    let election = b.election("janitor").unwrap();
+    let leadership = campaign(&env, &a).await.unwrap();
+    let stop = env.sleep(Duration::from_secs(7));
+    let stopped = election.campaign_until(stop).await;
+    let Err(Error::Cancelled { name }) = &stopped else {
+        panic!("{stopped:?}");
+    };
+    assert_eq!(name.as_str(), "~election/janitor");
+    env.sleep(Duration::from_millis(1)).await;
+    leadership.resign().await.unwrap();
+    assert_eq!(election.leader().await.unwrap(), None);
+    let never = std::future::pending();
+    assert!(election.campaign_until(never).await.unwrap().is_held());
+}

@@ -12,6 +12,7 @@ use super::clock::StoreClock;
 use super::coordinator::{Coordinator, Inner};
 use super::floors::Floors;
 use super::health::Pulse;
+use super::leading::Leading;
 use super::line::Lines;
 use super::renewals::Renewals;
 use super::{Core, cleaner, floors, inbox::Ears, inbox::Inbox, membership, renewer};
@@ -109,6 +110,7 @@ impl Builder {
             clock: StoreClock::default(),
             inbox: Arc::new(Inbox::default()),
             lines: Lines::default(),
+            leading: Leading::default(),
             renewals: Renewals::default(),
             floors: Floors::default(),
             cleaning: AtomicUsize::new(0),

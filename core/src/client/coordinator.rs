@@ -47,6 +47,15 @@ impl Inner {
         }
     }
 
+    /// Runs `task` on the background thread, unless a shutdown took it.
+    pub(crate) fn spawn_behind(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let background = self.background.lock();
+        let background = background.unwrap_or_else(PoisonError::into_inner);
+        if let Some(background) = &background.0 {
+            background.spawn(task);
+        }
+    }
+
     /// The background thread and the tasks that finish their work once the core is stopped; empty the second time.
     fn take_background(&self) -> (Option<Background>, Vec<JoinHandle<()>>) {
         let mut background = self

@@ -14,6 +14,7 @@ use super::acquire::Ask;
 use super::clock::{StoreClock, micros};
 use super::health::Pulse;
 use super::inbox::Inbox;
+use super::leading::Leading;
 use super::line::Lines;
 use super::renewals::Renewals;
 use super::{Cleanup, Tenure, floors::Floors};
@@ -41,6 +42,7 @@ pub(crate) struct Core {
     pub(crate) clock: StoreClock,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) lines: Lines,
+    pub(crate) leading: Leading,
     pub(crate) renewals: Renewals,
     pub(crate) floors: Floors,
     pub(crate) cleanups: mpsc::UnboundedSender<Cleanup>,

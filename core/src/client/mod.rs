@@ -13,6 +13,7 @@ mod health;
 mod inbox;
 mod inspect;
 mod lead;
+mod leading;
 mod line;
 mod membership;
 mod place;
@@ -36,10 +37,11 @@ pub(crate) use core::Core;
 pub use health::Health;
 pub use inspect::{Holder, Inspection, Listing, Waiter};
 pub(crate) use inspect::{inspect, look};
+pub(crate) use leading::{Leading, Own, Standing, Terms};
 pub(crate) use release::release;
 pub use tenure::Revocation;
 pub(crate) use tenure::Tenure;
-pub(crate) use turn::{Holding, Overdue, Seat};
+pub(crate) use turn::{Holding, Overdue, Seat, Turn};
 
 use std::time::Duration;
 

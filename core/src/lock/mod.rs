@@ -7,7 +7,7 @@ mod mutex;
 mod rwlock;
 mod settings;
 
-pub use election::{Election, Leader, Leadership};
+pub use election::{Election, Healthy, Leader, Leadership, Observation, Observer};
 pub use hold::Hold;
 pub use lease::Lease;
 pub use mutex::{Fairness, MutexGuard, Mutexes};
