@@ -24,7 +24,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a command while holding a lock
     Lock(LockArgs),
-    /// Campaign, and run a command while leading
+    /// Campaign, and run a command while leading; or watch who leads
     Elect(ElectArgs),
     /// Show who holds what, who waits, and for how long
     Inspect(InspectArgs),
@@ -101,21 +101,29 @@ pub(crate) struct LockArgs {
 
     #[command(flatten)]
     pub(crate) under: Under,
+
+    /// The command, and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
 }
 
-/// Campaign, and run a command while leading
+/// Campaign, and run a command while leading; or watch who leads
 ///
 /// NAME is the election's: programs that call `election("janitor")` and `leasehold elect janitor` campaign against each
 /// other. The command runs once: when it ends, leadership is resigned and leasehold ends with its code; when leadership is
 /// lost, the command is stopped and leasehold ends with 76. It does not campaign again: let a supervisor start it again.
+///
+/// With --observe nothing is campaigned for: each change of the leader is a line on standard output, the leader of now the
+/// first one, until a signal comes.
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "leasehold elect NAME [OPTIONS] -- COMMAND...",
+    override_usage = "leasehold elect NAME [OPTIONS] -- COMMAND...\n       leasehold elect NAME --observe [--json]",
     after_long_help = format!(
         "{ENDS}\n\nExamples:\n  \
          leasehold elect janitor -- ./janitor\n  \
          while :; do leasehold elect janitor --store redis://cache -- ./janitor; sleep 1; done\n  \
-         leasehold elect janitor --no-wait -- ./janitor    # 75 if another leads"
+         leasehold elect janitor --no-wait -- ./janitor    # 75 if another leads\n  \
+         leasehold elect janitor --observe                 # `led TERM WHO`, `vacant`, `unknown WHY`"
     )
 )]
 pub(crate) struct ElectArgs {
@@ -129,6 +137,22 @@ pub(crate) struct ElectArgs {
 
     #[command(flatten)]
     pub(crate) under: Under,
+
+    /// Don't campaign: say who leads, and each change of it
+    #[arg(long, conflicts_with_all = ["command", "wait", "no_wait"])]
+    pub(crate) observe: bool,
+
+    /// With --observe: each line is a JSON document
+    #[arg(long, requires = "observe", conflicts_with = "command")]
+    pub(crate) json: bool,
+
+    /// The command, and its arguments
+    #[arg(
+        last = true,
+        required_unless_present = "observe",
+        value_name = "COMMAND"
+    )]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// What running a command under a lease takes.
@@ -152,10 +176,6 @@ pub(crate) struct Under {
     /// What to end with if someone else has it
     #[arg(long, value_name = "CODE", default_value_t = BUSY)]
     pub(crate) conflict_exit_code: u8,
-
-    /// The command, and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<OsString>,
 }
 
 /// Show who holds what, who waits, and for how long

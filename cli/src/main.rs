@@ -7,6 +7,7 @@ mod bench;
 mod exit;
 mod inspect;
 mod name;
+mod observe;
 mod place;
 mod under;
 mod wrap;

@@ -1,5 +1,6 @@
 //! `lock` and `elect`: get the lease, run the command under it, give it back.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use leasehold::{Coordinator, Error, Fence, Hold, MutexGuard, ReadGuard, Resource
 use crate::args::{ElectArgs, LockArgs, Under};
 use crate::exit::Failure;
 use crate::wrap::{Signals, Wrapped};
-use crate::{name, place};
+use crate::{name, observe, place};
 
 /// A shorter one leaves no time to stop a command in.
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
@@ -30,6 +31,7 @@ pub(crate) async fn lock(args: LockArgs) -> Result<ExitCode, Failure> {
         shared,
         ttl,
         under,
+        command,
     } = args;
     let (class, id) = name::split(&name)?;
     let whole = class.resource(id).map_err(Error::from)?;
@@ -52,7 +54,7 @@ pub(crate) async fn lock(args: LockArgs) -> Result<ExitCode, Failure> {
         Err(failure) => return Err(give_up(&coord, failure).await),
     };
     let (hold, fence) = (guard.hold(), guard.fence());
-    let ended = wrapped(&coord, hold, fence, ttl, under, &mut signals).await;
+    let ended = wrapped(&coord, hold, fence, ttl, &command, &mut signals).await;
     let ended = give_back(ended, &whole, guard.release()).await;
     wind_down(&coord).await;
     ended
@@ -113,7 +115,16 @@ impl Locked {
 
 /// `leasehold elect`
 pub(crate) async fn elect(args: ElectArgs) -> Result<ExitCode, Failure> {
-    let ElectArgs { name, ttl, under } = args;
+    if args.observe {
+        return observe::run(&args).await;
+    }
+    let ElectArgs {
+        name,
+        ttl,
+        under,
+        command,
+        ..
+    } = args;
     let whole = name::of_election(&name)?;
     let mut signals = Signals::listen().map_err(|e| Failure::Io("cannot listen for signals", e))?;
     let coord = connect(&under, ttl, &mut signals).await?;
@@ -139,7 +150,7 @@ pub(crate) async fn elect(args: ElectArgs) -> Result<ExitCode, Failure> {
         Err(failure) => return Err(give_up(&coord, failure).await),
     };
     let term = Some(leadership.term());
-    let ended = wrapped(&coord, &leadership, term, ttl, under, &mut signals).await;
+    let ended = wrapped(&coord, &leadership, term, ttl, &command, &mut signals).await;
     let ended = give_back(ended, &whole, leadership.resign()).await;
     wind_down(&coord).await;
     ended
@@ -173,7 +184,7 @@ async fn give_up(coord: &Coordinator, failure: Failure) -> Failure {
 }
 
 /// Lets the background finish what it can. A store that does not answer is not waited for: leases end by themselves.
-async fn wind_down(coord: &Coordinator) {
+pub(crate) async fn wind_down(coord: &Coordinator) {
     let ended = coord
         .env()
         .timeout(FAREWELL, coord.shutdown(Duration::ZERO));
@@ -189,7 +200,7 @@ async fn wrapped(
     lease: &Hold,
     fence: Option<Fence>,
     ttl: Duration,
-    under: Under,
+    command: &[OsString],
     signals: &mut Signals,
 ) -> Result<ExitCode, Failure> {
     let wrapped = Wrapped {
@@ -199,7 +210,7 @@ async fn wrapped(
         ttl,
         name: lease.name().as_str(),
     };
-    wrapped.run(&under.command, signals).await
+    wrapped.run(command, signals).await
 }
 
 /// Releases what the command ran under, unless it was stopped because the store does not answer.
@@ -228,7 +239,10 @@ async fn give_back(
 
 impl Signals {
     /// `work`, unless a signal comes first.
-    async fn or<T, E>(&mut self, work: impl Future<Output = Result<T, E>>) -> Result<T, Failure>
+    pub(crate) async fn or<T, E>(
+        &mut self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure>
     where
         Failure: From<E>,
     {

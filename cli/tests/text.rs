@@ -45,6 +45,11 @@ fn every_command_has_a_help_with_examples() {
 fn what_cannot_be_meant_is_refused_with_what_to_do() {
     for (name, args) in [
         ("no_command", &["lock", "demo"][..]),
+        ("elect_nothing", &["elect", "janitor"]),
+        (
+            "json_of_nothing",
+            &["elect", "janitor", "--json", "--", "true"],
+        ),
         ("command_without_dashes", &["lock", "demo", "true"]),
         (
             "both_waits",
