@@ -17,6 +17,10 @@ pub use leasehold_core::{
     RwLocks, TtlError, WriteGuard,
 };
 
+#[doc(hidden)]
+pub use leasehold_core::__macro;
+pub use leasehold_macros::locked;
+
 /// Leader-elected cron (feature `scheduler`).
 #[cfg(feature = "scheduler")]
 pub use leasehold_scheduler as scheduler;

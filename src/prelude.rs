@@ -1,7 +1,7 @@
 //! What most programs use: `use leasehold::prelude::*;`.
 
 pub use crate::{
-    Coordinator, DurationExt, Env, Error, Fence, Lease, MutexGuard, ReadGuard, WriteGuard,
+    Coordinator, DurationExt, Env, Error, Fence, Lease, MutexGuard, ReadGuard, WriteGuard, locked,
 };
 #[cfg(feature = "scheduler")]
 pub use crate::{JobContext, Scheduler, State, jobs, shutdown_signal, singleton_job};

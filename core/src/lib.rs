@@ -21,6 +21,9 @@ pub mod store;
 #[cfg(feature = "test-util")]
 pub mod testing;
 
+#[doc(hidden)]
+pub use lock::locked as __macro;
+
 pub use client::{
     Builder, Coordinator, Departure, Health, Holder, Inspection, Listing, Revocation, Shutdown,
     Waiter,

@@ -3,6 +3,7 @@
 mod election;
 mod hold;
 mod lease;
+pub mod locked;
 mod mutex;
 mod rwlock;
 mod settings;

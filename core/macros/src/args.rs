@@ -1,0 +1,246 @@
+//! What is in the parentheses of the attribute.
+
+use std::time::Duration;
+
+use proc_macro2::Span;
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::{Error, Expr, Ident, LitStr, Path, Result, Token};
+
+use crate::duration;
+use crate::name::Name;
+use crate::problems::Problems;
+
+/// A lease that is shorter leaves nothing beyond the margin that its guard keeps back.
+const SHORTEST_TTL: Duration = Duration::from_millis(20);
+/// What no namespace allows, and no wait is cared for beyond.
+const LONGEST_TTL: Duration = Duration::from_secs(366 * 24 * 3600);
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// If none is given.
+const DEFAULT_TTL: Duration = Duration::from_secs(30);
+
+const KNOWN: &str = "after the name there are `ttl = \"30s\"`, `wait = \"5s\"`, `max_hold = \"1h\"`, `coord = expression`, \
+                     `lease` and `crate = path`";
+
+/// The arguments, each of them valid.
+pub(crate) struct Args {
+    pub(crate) name: Name,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) wait: Option<Duration>,
+    pub(crate) max_hold: Option<Duration>,
+    /// Where the coordinator is, if in no argument.
+    pub(crate) coord: Option<Expr>,
+    /// What the body calls the lease.
+    pub(crate) lease: Option<Ident>,
+    /// Where leasehold is, if not in `::leasehold`.
+    pub(crate) krate: Option<Path>,
+}
+
+#[derive(Default)]
+struct Options {
+    ttl: Option<(LitStr, Duration)>,
+    wait: Option<(LitStr, Duration)>,
+    max_hold: Option<(LitStr, Duration)>,
+    coord: Option<Expr>,
+    lease: Option<Ident>,
+    krate: Option<Path>,
+}
+
+impl Parse for Args {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let mut problems = Problems::default();
+        let literal = parse_literal(input)?;
+        let name = problems.settle(Name::parse(literal));
+        let mut options = Options::default();
+        while !input.is_empty() {
+            input.parse::<Token![,]>()?;
+            if !input.is_empty()
+                && let Err(error) = options.parse_next(input, &mut problems)
+            {
+                // What comes after it can't be read.
+                problems.take(error);
+                break;
+            }
+        }
+        options.check(&mut problems);
+        let known = problems.into_result();
+        let Some(name) = name else {
+            known?;
+            return Err(Error::new(Span::call_site(), KNOWN));
+        };
+        known?;
+        let given = |option: Option<(LitStr, Duration)>| option.map(|(_, duration)| duration);
+        Ok(Self {
+            name,
+            ttl: given(options.ttl),
+            wait: given(options.wait),
+            max_hold: given(options.max_hold),
+            coord: options.coord,
+            lease: options.lease,
+            krate: options.krate,
+        })
+    }
+}
+
+fn parse_literal(input: ParseStream<'_>) -> Result<LitStr> {
+    const EXPECTED: &str = "the first argument is the name of what is locked, a string literal: #[locked(\"invoice/{id}\")]";
+    if input.is_empty() {
+        return Err(Error::new(Span::call_site(), EXPECTED));
+    }
+    let here = input.span();
+    input.parse().map_err(|_| Error::new(here, EXPECTED))
+}
+
+impl Options {
+    fn parse_next(&mut self, input: ParseStream<'_>, problems: &mut Problems) -> Result<()> {
+        let here = input.span();
+        let key = Ident::parse_any(input).map_err(|_| Error::new(here, KNOWN))?;
+        let twice = match key.to_string().as_str() {
+            "ttl" => set(&mut self.ttl, parse_duration(input, problems)?),
+            "wait" => set(&mut self.wait, parse_duration(input, problems)?),
+            "max_hold" => set(&mut self.max_hold, parse_duration(input, problems)?),
+            "coord" => {
+                input.parse::<Token![=]>()?;
+                self.coord.replace(input.parse()?).is_some()
+            }
+            "lease" => {
+                let name = if input.peek(Token![=]) {
+                    input.parse::<Token![=]>()?;
+                    input.parse()?
+                } else {
+                    key.clone()
+                };
+                self.lease.replace(name).is_some()
+            }
+            "crate" => {
+                input.parse::<Token![=]>()?;
+                let path = input.call(Path::parse_mod_style)?;
+                self.krate.replace(path).is_some()
+            }
+            _ => {
+                let message = format!("unknown option `{key}`: {KNOWN}");
+                return Err(Error::new(key.span(), message));
+            }
+        };
+        if twice {
+            problems.add(&key, format!("`{key}` is given twice"));
+        }
+        Ok(())
+    }
+
+    /// What cannot be meant.
+    fn check(&self, problems: &mut Problems) {
+        let ttl = self.ttl.as_ref().map_or(DEFAULT_TTL, |(_, ttl)| *ttl);
+        if let Some((text, ttl)) = &self.ttl {
+            if *ttl < SHORTEST_TTL {
+                problems.add(text, format!("a `ttl` of {ttl:?} cannot be used: it is 20ms at the least, and seconds as a rule"));
+            } else if *ttl > LONGEST_TTL {
+                problems.add(text, "no lease has a `ttl` of more than 366d; a body that takes long needs none, its lease is renewed");
+            }
+        }
+        if let Some((text, wait)) = &self.wait
+            && *wait > LONGEST_WAIT
+        {
+            problems.add(text, format!("a `wait` of {wait:?} is more than a store keeps a place in its queue: 30d at most"));
+        }
+        if let Some((text, max_hold)) = &self.max_hold
+            && *max_hold < ttl
+        {
+            let message = format!(
+                "`max_hold` is shorter than the `ttl` of {ttl:?}: the body would be stopped before its lease could end; make \
+                 `ttl` shorter, or leave `max_hold` out"
+            );
+            problems.add(text, message);
+        }
+    }
+}
+
+fn set(option: &mut Option<(LitStr, Duration)>, value: Option<(LitStr, Duration)>) -> bool {
+    value.is_some_and(|value| option.replace(value).is_some())
+}
+
+/// `= "30s"`; nothing if it is none, and that is noted.
+fn parse_duration(
+    input: ParseStream<'_>,
+    problems: &mut Problems,
+) -> Result<Option<(LitStr, Duration)>> {
+    input.parse::<Token![=]>()?;
+    let here = input.span();
+    let text: LitStr = (input.parse()).map_err(|_| {
+        Error::new(
+            here,
+            "a duration is a string literal, as in \"30s\" or \"1h 30m\"",
+        )
+    })?;
+    let duration =
+        duration::parse(&text.value()).map_err(|message| Error::new(text.span(), message));
+    Ok(problems.settle(duration).map(|duration| (text, duration)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(args: &str) -> Vec<String> {
+        match syn::parse_str::<Args>(args) {
+            Ok(_) => panic!("`{args}` was accepted"),
+            Err(error) => error.into_iter().map(|error| error.to_string()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_name_and_options() {
+        let args = r#""invoice/{id}", ttl = "20s", wait = "0s", max_hold = "1m", coord = self.a.b(), lease = held, crate = a::b,"#;
+        let args: Args = syn::parse_str(args).expect("valid");
+        assert_eq!(args.ttl, Some(Duration::from_secs(20)));
+        assert_eq!(args.wait, Some(Duration::ZERO));
+        assert_eq!(args.max_hold, Some(Duration::from_secs(60)));
+        assert!(args.coord.is_some() && args.krate.is_some());
+        assert_eq!(args.lease.expect("a name"), "held");
+        let args: Args = syn::parse_str(r#""invoice/{id}", lease"#).expect("valid");
+        assert_eq!(args.lease.expect("a name"), "lease");
+    }
+
+    #[test]
+    fn the_name_comes_first() {
+        for args in ["", "NAME", "7", r#"ttl = "30s""#] {
+            let errors = refused(args);
+            assert!(
+                errors[0].starts_with("the first argument is the name"),
+                "{errors:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for (option, problem) in [
+            (r#"ttl = "1ms""#, "20ms at the least"),
+            (r#"ttl = "400d""#, "no lease has"),
+            (r#"wait = "31d""#, "30d at most"),
+            (r#"max_hold = "29s""#, "shorter than the `ttl` of 30s"),
+            (r#"ttl = "30""#, "is no duration"),
+            ("ttl = 30", "a string literal"),
+            ("ttl = \"1s\", ttl = \"2s\"", "given twice"),
+            ("lease, lease", "given twice"),
+            (
+                "retries = 3",
+                "unknown option `retries`: after the name there are `ttl",
+            ),
+            ("7", "after the name there are"),
+        ] {
+            let errors = refused(&format!(r#""a/b", {option}"#));
+            assert!(errors[0].contains(problem), "{option}: {errors:?}");
+        }
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let errors = refused(r#""invoice", ttl = "x", wait = "99d", lease, lease"#);
+        assert_eq!(errors.len(), 4, "{errors:?}");
+        assert_eq!(
+            refused(r#""invoice", ttl = "x", retries = 3, wait = "y""#).len(),
+            3
+        );
+    }
+}
