@@ -20,7 +20,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 const DEFAULT_TTL: Duration = Duration::from_secs(30);
 
 const KNOWN: &str = "after the name there are `ttl = \"30s\"`, `wait = \"5s\"`, `max_hold = \"1h\"`, `coord = expression`, \
-                     `lease` and `crate = path`";
+                     `lease`, `shared` and `crate = path`";
 
 /// The arguments, each of them valid.
 pub(crate) struct Args {
@@ -32,6 +32,8 @@ pub(crate) struct Args {
     pub(crate) coord: Option<Expr>,
     /// What the body calls the lease.
     pub(crate) lease: Option<Ident>,
+    /// Whether any number of calls may run at a time, beside those that lock alone.
+    pub(crate) shared: bool,
     /// Where leasehold is, if not in `::leasehold`.
     pub(crate) krate: Option<Path>,
 }
@@ -43,6 +45,7 @@ struct Options {
     max_hold: Option<(LitStr, Duration)>,
     coord: Option<Expr>,
     lease: Option<Ident>,
+    shared: Option<()>,
     krate: Option<Path>,
 }
 
@@ -77,6 +80,7 @@ impl Parse for Args {
             max_hold: given(options.max_hold),
             coord: options.coord,
             lease: options.lease,
+            shared: options.shared.is_some(),
             krate: options.krate,
         })
     }
@@ -112,6 +116,7 @@ impl Options {
                 };
                 self.lease.replace(name).is_some()
             }
+            "shared" => self.shared.replace(()).is_some(),
             "crate" => {
                 input.parse::<Token![=]>()?;
                 let path = input.call(Path::parse_mod_style)?;

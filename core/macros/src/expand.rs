@@ -54,8 +54,14 @@ fn build(args: &Args, item: &ItemFn, function: &Function) -> TokenStream {
         Some(quote!(.#name(#duration)))
     });
     let coord = quote_spanned!(own.located_at(coord.span())=> &(#coord));
+    let [class_of, lock, held] = if args.shared {
+        ["rw_locks", "read", "Hold"]
+    } else {
+        ["mutexes", "lock", "Lease"]
+    };
+    let [class_of, lock, held] = [class_of, lock, held].map(|name| Ident::new(name, own));
     let lease = args.lease.as_ref();
-    let lease = lease.map(|lease| quote_spanned!(own=> let #lease: &#root::Lease = &guard;));
+    let lease = lease.map(|lease| quote_spanned!(own=> let #lease: &#root::#held = &guard;));
     // What is blamed is the type of the result: it is what may not fit.
     let blamed = own.located_at(*output);
     let blamed_root = respanned(&root, blamed);
@@ -68,12 +74,12 @@ fn build(args: &Args, item: &ItemFn, function: &Function) -> TokenStream {
         })
     });
     let body = quote_spanned!(own=> {
-        let mutexes = {
+        let locks = {
             let coord: &#root::Coordinator = #coord;
-            coord.mutexes(#class)
+            coord.#class_of(#class)
         };
-        let locked = match mutexes {
-            ::core::result::Result::Ok(mutexes) => mutexes #(#settings)* .lock(#id).await,
+        let locked = match locks {
+            ::core::result::Result::Ok(locks) => locks #(#settings)* .#lock(#id).await,
             ::core::result::Result::Err(error) => ::core::result::Result::Err(error),
         };
         let guard = match locked {
@@ -163,12 +169,12 @@ mod tests {
                 #[doc = "Pays."]
                 pub(crate) async fn pay<'a, T>(coord: &'a Coordinator, db: T, id: u64) -> Result<(), E>
                 where T: Db {
-                    let mutexes = {
+                    let locks = {
                         let coord: &::root::__macro::Coordinator = &(coord);
                         coord.mutexes("invoice")
                     };
-                    let locked = match mutexes {
-                        ::core::result::Result::Ok(mutexes) => mutexes
+                    let locked = match locks {
+                        ::core::result::Result::Ok(locks) => locks
                             .ttl(::root::__macro::Duration::from_millis(20000u64))
                             .wait(::root::__macro::Duration::from_millis(0u64))
                             .lock(::std::format!("{}-{}", id, db.shard)).await,
@@ -197,6 +203,18 @@ mod tests {
         let text = expanded(r#""m/7", coord = c"#, "async fn f() -> R {}");
         assert!(text.contains("::leasehold::__macro::result"), "{text}");
         assert!(!text.contains("Lease="), "{text}");
+    }
+
+    #[test]
+    fn a_shared_one_reads() {
+        let text = expanded(r#""m/7", coord = c, shared, lease"#, "async fn f() -> R {}");
+        for part in [
+            "coord.rw_locks(\"m\")",
+            ".read(",
+            "letlease:&::leasehold::__macro::Hold=&guard;",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod problems;
 
 use proc_macro::TokenStream;
 
-/// Locks a mutex for as long as an async function runs.
+/// Locks a mutex for as long as an async function runs, or reads a read-write lock.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -46,6 +46,8 @@ use proc_macro::TokenStream;
 ///   argument is, of the type `Coordinator` or `&Coordinator`.
 /// - `lease`: the body sees the lease as `lease`, a `&Lease`: for its fence, `check()`, `remaining()`. `lease = held` names it
 ///   otherwise.
+/// - `shared`: reads a read-write lock (`coord.rw_locks(class)`), so that any number of these run at a time, and none while
+///   one without it does. `lease` is a `&Hold` then, without a fence.
 /// - `crate = path`: where leasehold is, if not in `::leasehold`.
 ///
 /// Durations are numbers with a unit, `ms`, `s`, `m`, `h` or `d`; also `1h 30m`.

@@ -95,6 +95,25 @@ async fn an_error_of_the_body_is_returned_as_it_is_and_the_lock_released() {
     assert!(seen.holders.is_empty(), "{seen:?}");
 }
 
+#[locked("invoice/{id}", shared, lease)]
+async fn look(coord: &Coordinator, room: &Room, id: u64) -> Result<u64, PayError> {
+    room.stay(coord.env()).await;
+    Ok(lease.grant_id().get())
+}
+
+#[tokio::test(start_paused = true)]
+async fn shared_ones_run_together_but_not_beside_one_that_is_alone() {
+    let fleet = TestFleet::new(2).await;
+    let (a, b, room) = (fleet.node(0), fleet.node(1), Room::default());
+    let looked = tokio::join!(look(a, &room, 7), look(b, &room, 7));
+    assert!(looked.0.unwrap() > 0 && looked.1.is_ok());
+    assert_eq!(room.most.load(Ordering::SeqCst), 2);
+    let room = Room::default();
+    let both = tokio::join!(look(a, &room, 7), pay(b, &room, 7));
+    assert!(both.0.is_ok() && both.1.is_ok());
+    assert_eq!(room.most.load(Ordering::SeqCst), 1);
+}
+
 #[locked("invoice/{id}", wait = "0s", coord = coord)]
 async fn at_once(coord: Arc<Coordinator>, id: &str) -> Result<u8, Error> {
     Ok(7)

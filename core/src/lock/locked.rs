@@ -2,9 +2,28 @@
 
 pub use std::time::Duration;
 
-pub use super::{Lease, MutexGuard};
+pub use super::{Hold, Lease};
+use super::{MutexGuard, ReadGuard};
 pub use crate::client::Coordinator;
 use crate::error::{Error, Lost};
+
+/// What a body runs under.
+pub trait Guard: Sized {
+    /// Gives it back.
+    fn release(self) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+impl Guard for MutexGuard {
+    async fn release(self) -> Result<(), Error> {
+        self.release().await
+    }
+}
+
+impl Guard for ReadGuard {
+    async fn release(self) -> Result<(), Error> {
+        self.release().await
+    }
+}
 
 /// The result of a function that is locked.
 #[diagnostic::on_unimplemented(
@@ -51,7 +70,7 @@ pub fn refused<R>(error: Error) -> Ended<R> {
 
 /// The body has ended, or was stopped: releases. As with [`Mutexes::with`](super::Mutexes::with), an acknowledgement that
 /// does not come is no error, since the lease was held until the body had ended.
-pub async fn release<R>(guard: MutexGuard, output: Result<R, Error>) -> Ended<R> {
+pub async fn release<R>(guard: impl Guard, output: Result<R, Error>) -> Ended<R> {
     let lost = match guard.release().await {
         Err(Error::Lost(lost)) => Some(lost),
         _ => None,
