@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::error::{describe, refused};
 use crate::keeper::Shared;
 use crate::link::Link;
-use crate::script::{Script, Scripts};
+use crate::script::{Crowded, Script, Scripts};
 
 /// One open store. Its keeper ends with it.
 pub(crate) struct Connection {
@@ -36,11 +36,11 @@ impl Drop for Connection {
 
 impl Connection {
     /// Takes over a first connection.
-    pub(crate) fn new(shared: Arc<Shared>, link: Arc<Link>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, link: Arc<Link>, crowded: Crowded) -> Self {
         let keeper = Arc::clone(&shared).keep(link);
         Self {
             keeper: shared.session.env.spawn(keeper),
-            scripts: Scripts::new(),
+            scripts: Scripts::new(crowded),
             shared,
         }
     }

@@ -11,6 +11,7 @@ use crate::check::{Accepted, check};
 use crate::connection::Connection;
 use crate::keeper::Shared;
 use crate::login::Credentials;
+use crate::script::Crowded;
 use crate::server::Server;
 #[cfg(feature = "tls")]
 use crate::tls::{Pem, Tls};
@@ -32,6 +33,7 @@ use crate::tls::{Pem, Tls};
 pub struct RedisStore {
     server: Server,
     accepted: Accepted,
+    crowded: Crowded,
 }
 
 impl RedisStore {
@@ -62,7 +64,15 @@ impl RedisStore {
                 eviction: options.accept_eviction,
                 unchecked: options.accept_unchecked,
             },
+            crowded: Crowded::MEASURED,
         })
+    }
+
+    /// Crowds from another size on than costs ask for.
+    #[cfg(test)]
+    pub(crate) fn crowded(mut self, crowded: Crowded) -> Self {
+        self.crowded = crowded;
+        self
     }
 
     /// Opens also a server whose `maxmemory-policy` evicts keys when its memory is full. It may then evict the lease
@@ -160,7 +170,7 @@ impl Connector for RedisStore {
         let shared = Arc::new(Shared::new(self.server.clone(), session.clone()));
         let opening = Box::pin(async {
             let link = shared.connect().await?;
-            let connection = Connection::new(Arc::clone(&shared), link);
+            let connection = Connection::new(Arc::clone(&shared), link, self.crowded);
             check(&connection, self.accepted).await?;
             Ok(StoreHandle::of(Arc::new(connection)))
         });

@@ -13,6 +13,7 @@ use redis::{Cmd, Value};
 use crate::connection::Connection;
 use crate::error::malformed;
 use crate::keys::Keys;
+use crate::record;
 use crate::script::{
     OP_ACQUIRE, OP_INSPECT, OP_RELEASE, OP_RENEW, OP_REVOKE, OP_REWEIGH, REPLY_BUSY, REPLY_CLOSED,
     REPLY_GRANTED, REPLY_INSPECTED, REPLY_NOT_HELD, REPLY_QUEUED, REPLY_RELEASED, REPLY_RENEWED,
@@ -188,10 +189,17 @@ fn take_reply(reply: &Value) -> Result<Reply, StoreError> {
     let Value::Array(fields) = reply else {
         return Err(malformed(OPERATION));
     };
-    if let [Value::Int(code), Value::BulkString(bytes)] = &**fields
-        && u64::try_from(*code) == Ok(REPLY_INSPECTED)
-    {
-        return Ok(Reply::Inspected(Some(protocol::decode(bytes)?)));
+    if fields.first().and_then(integer) == Some(REPLY_INSPECTED) {
+        match &fields[1..] {
+            [Value::BulkString(bytes)] => {
+                return Ok(Reply::Inspected(Some(protocol::decode(bytes)?)));
+            }
+            [Value::Int(last), Value::Int(epoch), Value::Array(parts)] => {
+                let record = record::gathered(*last, *epoch, parts)?;
+                return Ok(Reply::Inspected(Some(record)));
+            }
+            _ => {}
+        }
     }
     reply_of(fields).ok_or_else(|| malformed(OPERATION))
 }

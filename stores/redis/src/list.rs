@@ -1,6 +1,8 @@
 //! Listing leases: a scan of the keys, then their records.
 
-use leasehold_core::store::{ListQuery, Page, Stamped, StoreError};
+use leasehold_core::name::ResourceName;
+use leasehold_core::protocol::{Op, Record, Reply};
+use leasehold_core::store::{LeaseCall, Leases, ListQuery, Page, Stamped, StoreError};
 use redis::Value;
 
 use crate::connection::Connection;
@@ -42,6 +44,11 @@ impl Connection {
         let mut resources = Vec::with_capacity(names.len());
         for (name, answer) in names.into_iter().zip(answers) {
             match answer {
+                Value::BulkString(bytes) if record::is_crowd(&bytes) => {
+                    if let Some(record) = self.crowd(&name).await? {
+                        resources.push((name, record));
+                    }
+                }
                 Value::BulkString(bytes) => resources.push((name, record::decode(&bytes)?)),
                 // It went since.
                 Value::Nil => {}
@@ -50,6 +57,18 @@ impl Connection {
         }
         let value = Page { resources, next };
         Ok(Stamped { now, value })
+    }
+
+    /// The record of a crowd; its keys have to be read in one step. `None` if it went since.
+    async fn crowd(&self, name: &ResourceName) -> Result<Option<Record>, StoreError> {
+        let call = LeaseCall {
+            name: name.clone(),
+            op: Op::Inspect,
+        };
+        match self.execute(&[call]).await?.value.pop() {
+            Some(Reply::Inspected(record)) => Ok(record),
+            _ => Err(malformed(LIST)),
+        }
     }
 }
 

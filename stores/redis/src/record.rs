@@ -1,9 +1,10 @@
 //! A record's bytes, as this store keeps them: the protocol's own, or one line of text while one client holds the resource
-//! and nobody else has asked. The scripts write it, and read it as the record that it stands for.
+//! and nobody else has asked, or the parts of a crowd. The scripts write it, and read it as the record that it stands for.
 
-use leasehold_core::protocol::{self, Capacity, Entry, Phase, Record, TooNew, Weight};
+use leasehold_core::protocol::{self, Capacity, Closed, Entry, Phase, Record, TooNew, Weight};
+use redis::Value;
 
-use crate::script::PACKED;
+use crate::script::{CROWD, PACKED};
 
 /// Reads a record.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record, TooNew> {
@@ -58,5 +59,48 @@ fn unpacked(line: &str) -> Option<Record> {
         epoch: 0,
         entries: vec![entry],
         closed: Vec::new(),
+    })
+}
+
+/// Whether a resource's key says that its record is spread over others.
+pub(crate) fn is_crowd(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&CROWD)
+}
+
+/// Digits before each entry of a crowd, and before the time of each ended request: its place in line.
+const PLACE: usize = 16;
+
+/// The record that a crowd stands for, of its hash of entries (see `lua/crowd.lua`).
+pub(crate) fn gathered(last: i64, epoch: i64, fields: &[Value]) -> Result<Record, TooNew> {
+    let damaged = || TooNew::Damaged("not the entries of a crowd".into());
+    let number = |number: i64| u64::try_from(number).map_err(|_| damaged());
+    let (mut entries, mut closed) = (Vec::new(), Vec::new());
+    for field in fields.chunks(2) {
+        let [Value::BulkString(name), Value::BulkString(value)] = field else {
+            return Err(damaged());
+        };
+        let (place, rest) = value.split_at_checked(PLACE).unwrap_or_default();
+        match name.first() {
+            Some(b'#') => {}
+            Some(b'!') => {
+                let text = |bytes| std::str::from_utf8(bytes).ok();
+                let rid = text(&name[1..]).and_then(|rid| rid.parse().ok());
+                let until_us = text(rest).and_then(|until| until.parse().ok());
+                let (rid, until_us) = rid.zip(until_us).ok_or_else(damaged)?;
+                closed.push((place, Closed { rid, until_us }));
+            }
+            _ => {
+                let entry: Entry = rmp_serde::from_slice(rest).map_err(|_| damaged())?;
+                entries.push((place, entry));
+            }
+        }
+    }
+    entries.sort_unstable_by_key(|(place, _)| *place);
+    closed.sort_unstable_by_key(|(place, _)| *place);
+    Ok(Record {
+        last: number(last)?,
+        epoch: number(epoch)?,
+        entries: entries.into_iter().map(|(_, entry)| entry).collect(),
+        closed: closed.into_iter().map(|(_, closed)| closed).collect(),
     })
 }

@@ -21,6 +21,10 @@ pub(crate) const OP_REVOKE: &str = "k";
 
 /// The first byte of a record that is one line of text: one holder, and nothing else to know.
 pub(crate) const PACKED: u8 = b'u';
+/// The first byte of a record that is spread over several keys: what stands there is its head.
+pub(crate) const CROWD: u8 = b'c';
+/// How much longer than needed the parts of a crowd are kept, so that they are told so about once a minute.
+const KEEP_AHEAD_US: u64 = 60_000_000;
 /// The first word of a push: the version of its layout.
 pub(crate) const PUSH_FORMAT: &str = "2";
 pub(crate) const NOTICE_GRANTED: &str = "g";
@@ -90,6 +94,26 @@ const FIELDS: &[&[&str]] = &[
         "REGISTER_EXPIRES_US",
         "REGISTER_VALUE",
     ],
+    // The head of a crowd: Lua's own.
+    &[
+        "LAST",
+        "EPOCH",
+        "NEXT",
+        "UNITS",
+        "WHOLE",
+        "HOLDERS",
+        "FRESH",
+        "PALE",
+        "MUTE",
+        "ENDED",
+        "SIZE",
+        "SIZE_REVISION",
+        "SPEAKERS",
+        "DUE_US",
+        "JUDGED_US",
+        "KEPT_US",
+        "SETTLED",
+    ],
 ];
 
 fn constant(name: &str) -> Option<String> {
@@ -111,6 +135,10 @@ fn constant(name: &str) -> Option<String> {
         "NODE_CHARS" => 32,
         "FORMAT" => return Some(char::from(protocol::FORMAT).into()),
         "FORMAT_BEFORE" => return Some(char::from(protocol::FORMAT_BEFORE).into()),
+        "NEVER" => LARGEST,
+        "KEEP_AHEAD_US" => KEEP_AHEAD_US,
+        "CROWD" => return Some(char::from(CROWD).into()),
+        "CROWD_LUA" => return Some(expand(include_str!("lua/crowd.lua"))),
         "PACKED" => return Some(char::from(PACKED).into()),
         "PUSH_FORMAT" => return Some(PUSH_FORMAT.into()),
         "NOTICE_GRANTED" => return Some(NOTICE_GRANTED.into()),
@@ -196,6 +224,22 @@ impl Script {
     }
 }
 
+/// When a record moves to keys of its own, and when it comes back: by how many entries and ended requests it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Crowded {
+    pub(crate) above: u32,
+    /// Lower than the other, lest it move with every call.
+    pub(crate) until: u32,
+}
+
+impl Crowded {
+    /// Where the costs of the two cross, and well below it.
+    pub(crate) const MEASURED: Self = Self {
+        above: 16,
+        until: 8,
+    };
+}
+
 /// All of them.
 #[derive(Debug)]
 pub(crate) struct Scripts {
@@ -210,24 +254,26 @@ pub(crate) struct Scripts {
 
 impl Scripts {
     /// On the server's clock.
-    pub(crate) fn new() -> Self {
-        Self::with_clock(include_str!("lua/server_clock.lua"))
+    pub(crate) fn new(crowded: Crowded) -> Self {
+        Self::with_clock(include_str!("lua/server_clock.lua"), crowded)
     }
 
     /// On a clock that a test sets with each call: the first three arguments.
     #[cfg(test)]
-    pub(crate) fn on_a_test_clock() -> Self {
-        Self::with_clock(include_str!("tests/argument_clock.lua"))
+    pub(crate) fn on_a_test_clock(crowded: Crowded) -> Self {
+        Self::with_clock(include_str!("tests/argument_clock.lua"), crowded)
     }
 
-    fn with_clock(clock: &str) -> Self {
+    fn with_clock(clock: &str, crowded: Crowded) -> Self {
+        let Crowded { above, until } = crowded;
         let leases = include_str!("lua/leases.lua");
+        let leases = format!("local crowded_above, crowded_until = {above}, {until}\n{leases}");
         let floor = include_str!("lua/floor.lua");
         let register = include_str!("lua/register.lua");
         let beat = include_str!("lua/beat.lua");
         Self {
-            leases: Script::new(clock, leases, OutOfMemory::Refuses),
-            leases_when_full: Script::new(clock, leases, OutOfMemory::Runs),
+            leases: Script::new(clock, &leases, OutOfMemory::Refuses),
+            leases_when_full: Script::new(clock, &leases, OutOfMemory::Runs),
             floor: Script::new(clock, floor, OutOfMemory::Refuses),
             register: Script::new(clock, register, OutOfMemory::Refuses),
             beat: Script::new(clock, beat, OutOfMemory::Runs),
@@ -249,7 +295,7 @@ mod tests {
 
     #[test]
     fn every_constant_of_the_scripts_is_known() {
-        let scripts = Scripts::new();
+        let scripts = Scripts::new(Crowded::MEASURED);
         for script in [
             &scripts.leases,
             &scripts.floor,
@@ -262,7 +308,8 @@ mod tests {
 
     #[test]
     fn a_production_script_takes_no_time_from_its_caller() {
-        for script in [Scripts::new().leases, Scripts::new().register] {
+        let scripts = Scripts::new(Crowded::MEASURED);
+        for script in [scripts.leases, scripts.register] {
             assert!(script.text.contains("redis.call('TIME')"));
         }
     }

@@ -122,6 +122,13 @@ local function mint(record, want, seen)
   return first, last
 end
 
+local function become_dormant(entry)
+  entry[$PHASE] = $DORMANT
+  entry[$FIRST], entry[$END] = 0, 0
+  entry[$GRANTED_US], entry[$EXPIRES_US] = 0, 0
+  entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = 0, 0, ''
+end
+
 local function expire(record)
   if record[$EPOCH] ~= epoch then
     record[$ENTRIES], record[$CLOSED], record[$EPOCH] = {}, {}, epoch
@@ -131,12 +138,7 @@ local function expire(record)
     if ended[$UNTIL_US] > lease_us then closed[#closed + 1] = ended end
   end
   for _, entry in ipairs(record[$ENTRIES]) do
-    if entry[$PHASE] == $GRANTED and entry[$EXPIRES_US] <= lease_us then
-      entry[$PHASE] = $DORMANT
-      entry[$FIRST], entry[$END] = 0, 0
-      entry[$GRANTED_US], entry[$EXPIRES_US] = 0, 0
-      entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = 0, 0, ''
-    end
+    if entry[$PHASE] == $GRANTED and entry[$EXPIRES_US] <= lease_us then become_dormant(entry) end
     local phase, stays = entry[$PHASE], true
     if phase == $HELD then
       stays = entry[$EXPIRES_US] > lease_us
@@ -146,6 +148,16 @@ local function expire(record)
     if stays then entries[#entries + 1] = entry end
   end
   record[$CLOSED], record[$ENTRIES] = closed, entries
+end
+
+-- A waiter whose turn it is.
+local function install(record, entry)
+  entry[$FIRST], entry[$END] = mint(record, entry[$WANT], entry[$SEEN])
+  entry[$PHASE] = $GRANTED
+  entry[$GRANTED_US] = lease_us
+  entry[$EXPIRES_US] = lease_us + math.min($CLAIM_WINDOW_US, entry[$TTL_US])
+  notices[#notices + 1] = { '$NOTICE_GRANTED', entry[$RID], digits(entry[$FIRST]), digits(entry[$END]),
+    digits(entry[$GRANTED_US]), digits(entry[$EXPIRES_US]) }
 end
 
 local function hand_over(record)
@@ -158,24 +170,28 @@ local function hand_over(record)
     if is_live_waiter(entry) and weight <= size then
       if not leaves(taken, weight, size) then return end
       if weight == ALL then taken.whole = taken.whole + 1 else taken.units = taken.units + weight end
-      entry[$FIRST], entry[$END] = mint(record, entry[$WANT], entry[$SEEN])
-      entry[$PHASE] = $GRANTED
-      entry[$GRANTED_US] = lease_us
-      entry[$EXPIRES_US] = lease_us + math.min($CLAIM_WINDOW_US, entry[$TTL_US])
-      notices[#notices + 1] = { '$NOTICE_GRANTED', entry[$RID], digits(entry[$FIRST]), digits(entry[$END]),
-        digits(entry[$GRANTED_US]), digits(entry[$EXPIRES_US]) }
+      install(record, entry)
     end
   end
 end
 
+local function granted(entry, contended)
+  local remaining_us = math.max(entry[$EXPIRES_US] - lease_us, 0)
+  local claimed = entry[$PHASE] == $HELD and 1 or 0
+  return { $REPLY_GRANTED, entry[$FIRST], entry[$END], remaining_us, claimed, contended and 1 or 0 }
+end
+
+local function queued(ahead, rank, expiry)
+  local check_in_us = $HEARTBEAT_US
+  if expiry and rank <= 3 then
+    check_in_us = math.min(check_in_us, math.max(expiry - lease_us, 0) + $RANK_STEP_US * rank)
+  end
+  return { $REPLY_QUEUED, ahead, check_in_us }
+end
+
 local function answer(entries, i)
   local entry = entries[i]
-  if holds(entry) then
-    local remaining_us = math.max(entry[$EXPIRES_US] - lease_us, 0)
-    local claimed = entry[$PHASE] == $HELD and 1 or 0
-    local contended = is_contended(entries) and 1 or 0
-    return { $REPLY_GRANTED, entry[$FIRST], entry[$END], remaining_us, claimed, contended }
-  end
+  if holds(entry) then return granted(entry, is_contended(entries)) end
   local ahead, rank, expiry = 0, 1, nil
   for j, other in ipairs(entries) do
     if holds(other) then
@@ -185,11 +201,7 @@ local function answer(entries, i)
       if other[$PHASE] == $WAITING and lease_us - other[$HEARD_US] <= $FRESH_US then rank = rank + 1 end
     end
   end
-  local check_in_us = $HEARTBEAT_US
-  if expiry and rank <= 3 then
-    check_in_us = math.min(check_in_us, math.max(expiry - lease_us, 0) + $RANK_STEP_US * rank)
-  end
-  return { $REPLY_QUEUED, ahead, check_in_us }
+  return queued(ahead, rank, expiry)
 end
 
 local function busy(entries)
@@ -208,6 +220,24 @@ local function described(text)
   return tonumber(weight), tonumber(size), tonumber(revision), label
 end
 
+local function newcomer(rid, weight, ttl_us, want, seen, not_after_us, label, size, revision)
+  return {
+    rid, $WAITING, weight, ttl_us, want, seen, not_after_us, lease_us, lease_us, 0, 0, 0, 0, 0, label,
+    size, revision, 0, 0, 0, ''
+  }
+end
+
+local function hold_now(record, entry)
+  entry[$FIRST], entry[$END] = mint(record, entry[$WANT], entry[$SEEN])
+  entry[$PHASE], entry[$GRANTED_US], entry[$EXPIRES_US] = $HELD, lease_us, lease_us + entry[$TTL_US]
+end
+
+local function hear(entry, want, seen)
+  entry[$HEARD_US], entry[$PHASE] = lease_us, $WAITING
+  entry[$SEEN] = math.max(entry[$SEEN], seen)
+  entry[$WANT] = math.max(entry[$WANT], want)
+end
+
 local function acquire(record)
   local rid, not_after_us, ttl_us, want, seen = word(), number(), number(), number(), number()
   local wait, weight, size, revision, label = word() == '1', described(word())
@@ -221,9 +251,7 @@ local function acquire(record)
   if known then
     local entry = entries[known]
     if holds(entry) then return answer(entries, known) end
-    entry[$HEARD_US], entry[$PHASE] = lease_us, $WAITING
-    entry[$SEEN] = math.max(entry[$SEEN], seen)
-    entry[$WANT] = math.max(entry[$WANT], want)
+    hear(entry, want, seen)
     local too_heavy = entry[$WEIGHT] > capacity
     if too_heavy then table.remove(entries, known) end
     hand_over(record)
@@ -234,13 +262,9 @@ local function acquire(record)
   local waited_for = is_contended(entries)
   local free = not waited_for and leaves(taken_of(entries), weight, capacity)
   if not free and not wait then return busy(entries) end
-  local entry = {
-    rid, $WAITING, weight, ttl_us, want, seen, not_after_us, lease_us, lease_us, 0, 0, 0, 0, 0, label,
-    size, revision, 0, 0, 0, ''
-  }
+  local entry = newcomer(rid, weight, ttl_us, want, seen, not_after_us, label, size, revision)
   if free then
-    entry[$FIRST], entry[$END] = mint(record, want, seen)
-    entry[$PHASE], entry[$GRANTED_US], entry[$EXPIRES_US] = $HELD, lease_us, lease_us + ttl_us
+    hold_now(record, entry)
   elseif not waited_for then
     for _, other in ipairs(entries) do
       if holds(other) then notices[#notices + 1] = { '$NOTICE_CONTENDED', other[$RID] } end
@@ -256,19 +280,31 @@ local function holder(entries, rid)
   end
 end
 
+-- Whether there was anything new in it.
+local function extend(entry, renewal)
+  if renewal <= entry[$RENEWAL] then return false end
+  entry[$RENEWAL], entry[$PHASE] = renewal, $HELD
+  if entry[$REVOKED_US] == 0 then entry[$EXPIRES_US] = lease_us + entry[$TTL_US] end
+  return true
+end
+
+local function renewed(entry, contended)
+  local reply = { $REPLY_RENEWED, math.max(entry[$EXPIRES_US] - lease_us, 0), contended and 1 or 0 }
+  if entry[$REVOKED_US] > 0 then reply[4], reply[5] = entry[$GRACE_US], entry[$REASON] end
+  return reply
+end
+
 local function renew(record)
   local rid, not_after_us, renewal = word(), number(), number()
   if lease_us > not_after_us then return { $REPLY_STALE } end
   local entry = holder(record[$ENTRIES], rid)
   if not entry then return { $REPLY_NOT_HELD } end
-  if renewal > entry[$RENEWAL] then
-    entry[$RENEWAL], entry[$PHASE] = renewal, $HELD
-    if entry[$REVOKED_US] == 0 then entry[$EXPIRES_US] = lease_us + entry[$TTL_US] end
-  end
-  local contended = is_contended(record[$ENTRIES]) and 1 or 0
-  local reply = { $REPLY_RENEWED, math.max(entry[$EXPIRES_US] - lease_us, 0), contended }
-  if entry[$REVOKED_US] > 0 then reply[4], reply[5] = entry[$GRACE_US], entry[$REASON] end
-  return reply
+  extend(entry, renewal)
+  return renewed(entry, is_contended(record[$ENTRIES]))
+end
+
+local function grows(had, weight)
+  return had ~= ALL and (weight == ALL or weight > had)
 end
 
 local function reweigh(record)
@@ -278,10 +314,8 @@ local function reweigh(record)
   local entry = holder(entries, rid)
   if not entry then return { $REPLY_NOT_HELD } end
   if change > entry[$WEIGHED] then
-    local had = entry[$WEIGHT]
-    local grows = had ~= ALL and (weight == ALL or weight > had)
     entry[$WEIGHED] = change
-    if not grows or (not is_contended(entries) and leaves(taken_of(entries, rid), weight, capacity_of(entries))) then
+    if not grows(entry[$WEIGHT], weight) or (not is_contended(entries) and leaves(taken_of(entries, rid), weight, capacity_of(entries))) then
       entry[$WEIGHT] = weight
     end
     hand_over(record)
@@ -289,15 +323,20 @@ local function reweigh(record)
   return { $REPLY_WEIGHED, entry[$WEIGHT] }
 end
 
+-- Whether it has not been told already.
+local function tell_to_go(entry, grace_us, reason)
+  if entry[$REVOKED_US] > 0 and grace_us >= entry[$GRACE_US] then return false end
+  entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = math.max(lease_us, 1), grace_us, reason
+  notices[#notices + 1] = { '$NOTICE_REVOKED', entry[$RID] }
+  return true
+end
+
 local function revoke(record)
   local rid, not_after_us, grace_us, reason = word(), number(), number(), word()
   if lease_us > not_after_us then return { $REPLY_STALE } end
   local entry = holder(record[$ENTRIES], rid)
   if not entry then return { $REPLY_NOT_HELD } end
-  if entry[$REVOKED_US] == 0 or grace_us < entry[$GRACE_US] then
-    entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = math.max(lease_us, 1), grace_us, reason
-    notices[#notices + 1] = { '$NOTICE_REVOKED', rid }
-  end
+  tell_to_go(entry, grace_us, reason)
   return { $REPLY_REVOKED }
 end
 
@@ -312,6 +351,11 @@ local function close(record, rid, until_us)
   table.insert(record[$CLOSED], { rid, until_us })
 end
 
+-- The unused part of the block, if nobody has had fences since.
+local function give_back(record, entry, used)
+  if entry[$FIRST] <= used and used <= entry[$END] and record[$LAST] == entry[$END] then record[$LAST] = used end
+end
+
 local function release(record)
   local rid, not_after_us, used, close_until_us = word(), number(), number(), number()
   if lease_us > not_after_us then return { $REPLY_STALE } end
@@ -321,9 +365,7 @@ local function release(record)
     local entry = table.remove(record[$ENTRIES], known)
     if holds(entry) then
       was = $WAS_HELD
-      if entry[$FIRST] <= used and used <= entry[$END] and record[$LAST] == entry[$END] then
-        record[$LAST] = used
-      end
+      give_back(record, entry, used)
     else
       was = $WAS_QUEUED
     end
@@ -384,61 +426,106 @@ local function floor_of_bucket()
   return floor
 end
 
-local records, stored, changed = {}, {}, {}
+$CROWD_LUA
+local crowd
+
+-- Of each key what is there: a record, or a crowd. What is there in the end is written.
+local records, gathered, stored, changed = {}, {}, {}, {}
 for i = 2, #KEYS do
   local key = KEYS[i]
   if records[key] == nil then
     local bytes = redis.call('GET', key)
     if bytes then
       local format = string.sub(bytes, 1, 1)
-      if format ~= '$FORMAT' and format ~= '$PACKED' and format ~= '$FORMAT_BEFORE' then
+      if format == '$CROWD' then
+        crowd = crowd or crowds()
+        records[key], gathered[key] = false, crowd.of(key, cmsgpack.unpack(string.sub(bytes, 2)))
+      elseif format == '$FORMAT' or format == '$PACKED' or format == '$FORMAT_BEFORE' then
+        records[key] = decode(bytes)
+      else
         return redis.error_reply('$TOO_NEW ' .. (string.byte(format) or 0))
       end
-      records[key], stored[key] = decode(bytes), bytes
+      stored[key] = bytes
     else
       records[key] = false
     end
   end
 end
 
+-- Nothing of a crowd is left, but its last fence.
+local function lose(key)
+  local last = gathered[key].head[$LAST]
+  crowd.dissolve(gathered[key])
+  gathered[key], records[key] = nil, { last, epoch, {}, {} }
+end
+
+local function call_on_record(key, op)
+  local record = records[key] or { floor_of_bucket(), epoch, {}, {} }
+  local reply
+  expire(record)
+  hand_over(record)
+  if op == '$OP_ACQUIRE' then
+    reply = acquire(record)
+  elseif op == '$OP_RENEW' then
+    reply = renew(record)
+  elseif op == '$OP_REWEIGH' then
+    reply = reweigh(record)
+  elseif op == '$OP_REVOKE' then
+    reply = revoke(record)
+  else
+    reply = release(record)
+  end
+  local spent = #record[$ENTRIES] == 0 and #record[$CLOSED] == 0 and record[$LAST] < wall_us
+  records[key] = not spent and record
+  return reply
+end
+
+local function call_on_crowd(key, op)
+  local reply = crowd.run(gathered[key], op)
+  if crowd.size_of(gathered[key]) == 0 and gathered[key].head[$LAST] < wall_us then
+    crowd.dissolve(gathered[key])
+    gathered[key] = nil
+  end
+  return reply
+end
+
 local replies = { lease_us }
 for i = 2, #KEYS do
-  local key = KEYS[i]
-  local record, op, reply = records[key], word(), nil
+  local key, op = KEYS[i], word()
+  local parts = gathered[key]
   if op == '$OP_INSPECT' then
-    reply = { $REPLY_INSPECTED, record and encode(record) }
+    replies[i] = parts and crowd.inspect(parts) or { $REPLY_INSPECTED, records[key] and encode(records[key]) }
   else
-    record = record or { floor_of_bucket(), epoch, {}, {} }
-    expire(record)
-    hand_over(record)
-    if op == '$OP_ACQUIRE' then
-      reply = acquire(record)
-    elseif op == '$OP_RENEW' then
-      reply = renew(record)
-    elseif op == '$OP_REWEIGH' then
-      reply = reweigh(record)
-    elseif op == '$OP_REVOKE' then
-      reply = revoke(record)
-    else
-      reply = release(record)
+    if parts and (parts.head[$EPOCH] ~= epoch or not crowd.let_time_pass(parts)) then
+      lose(key)
+      parts = nil
     end
-    local spent = #record[$ENTRIES] == 0 and #record[$CLOSED] == 0 and record[$LAST] < wall_us
-    records[key], changed[key] = not spent and record, true
+    replies[i] = parts and call_on_crowd(key, op) or call_on_record(key, op)
+    changed[key] = true
   end
-  replies[i] = reply
 end
 
 for i = 2, #KEYS do
   local key = KEYS[i]
-  local record = changed[key] and records[key]
-  if record then
-    local bytes = encode(record)
-    if bytes ~= stored[key] then redis.call('SET', key, bytes, 'PX', keep_for_ms(record)) end
-  elseif changed[key] and stored[key] then
-    redis.call('DEL', key)
+  if changed[key] then
+    local record, parts = records[key], gathered[key]
+    if record and #record[$ENTRIES] + #record[$CLOSED] > crowded_above then
+      crowd = crowd or crowds()
+      parts = crowd.gather(key, record)
+    elseif parts and crowd.size_of(parts) <= crowded_until then
+      record, parts = crowd.disperse(parts), nil
+    end
+    if parts then
+      crowd.save(key, parts, stored[key])
+    elseif record then
+      local bytes = encode(record)
+      if bytes ~= stored[key] then redis.call('SET', key, bytes, 'PX', keep_for_ms(record)) end
+    elseif stored[key] then
+      redis.call('DEL', key)
+    end
+    -- A key that comes twice is written once.
+    changed[key] = nil
   end
-  -- A key that comes twice is written once.
-  records[key], stored[key], changed[key] = nil, nil, nil
 end
 for _, notice in ipairs(notices) do
   -- A hint: a user who may not publish still releases, and the waiter looks by itself.

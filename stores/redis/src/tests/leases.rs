@@ -15,7 +15,7 @@ use proptest::sample::select;
 use super::rig::{Rig, START_US, runner, step};
 use crate::leases::{put_keys, put_words, take_replies};
 use crate::record;
-use crate::script::{LARGEST, PACKED, TOO_NEW};
+use crate::script::{Crowded, LARGEST, PACKED, TOO_NEW};
 
 const NODES: u64 = 3;
 
@@ -90,18 +90,55 @@ enum Used {
     Beyond,
 }
 
-fn asks() -> impl Strategy<Value = Ask> {
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clients {
+    /// Few, that let go of what they have sooner or later.
+    Few,
+    /// Many that stay.
+    Many,
+}
+
+impl Clients {
+    /// How many requests each node has.
+    fn seqs(self) -> u64 {
+        match self {
+            Clients::Few => 3,
+            Clients::Many => 12,
+        }
+    }
+
+    /// `values`, and more often `usual` ones if they stay.
+    fn mostly<T: Copy>(self, usual: &[T], values: &[T]) -> Vec<T> {
+        let usual = usual.iter().cycle().take(4 * values.len());
+        let of_those_who_stay = usual.filter(|_| self == Clients::Many);
+        values.iter().chain(of_those_who_stay).copied().collect()
+    }
+}
+
+fn asks(clients: Clients) -> impl Strategy<Value = Ask> {
     let acquire = (
         select(vec![0, 0, 0, 1, 1, 2, 3]),
-        select(vec![(1, 0), (1, 0), (3, 0), (u32::MAX, 0), (2, 1), (4, 2)]),
         select(vec![
-            1,
-            20_000,
-            400_000,
-            1_000_000,
-            30_000_000,
-            86_400_000_000,
+            (1, 0),
+            (1, 0),
+            (3, 0),
+            (u32::MAX, 0),
+            (2, 1),
+            (4, 2),
+            (0, 1),
         ]),
+        select(clients.mostly(
+            &[10_000_000, 60_000_000],
+            &[
+                1,
+                20_000,
+                400_000,
+                1_000_000,
+                30_000_000,
+                86_400_000_000,
+            ],
+        )),
         prop::bool::weighted(0.8),
         select(vec![1, 1, 0, 5, 1024, 1_000_000_000]),
         select(vec![
@@ -141,17 +178,21 @@ fn asks() -> impl Strategy<Value = Ask> {
         1 => revoke,
         1 => Just(What::Inspect),
     ];
-    let not_after = select(vec![
-        -1,
-        0,
-        100,
-        2_000_000,
-        30_000_000,
-        30_000_000,
-        30_000_000,
-        i64::MAX,
-    ]);
-    (0..2_usize, (0..NODES, 1..4_u64), not_after, what).prop_map(
+    let not_after = select(clients.mostly(
+        &[10_000_000, 60_000_000],
+        &[
+            -1,
+            0,
+            100,
+            2_000_000,
+            30_000_000,
+            30_000_000,
+            30_000_000,
+            i64::MAX,
+        ],
+    ));
+    let rid = (0..NODES, 1..=clients.seqs());
+    (0..2_usize, rid, not_after, what).prop_map(
         |(name, rid, not_after_in, what)| Ask {
             name,
             rid,
@@ -161,11 +202,14 @@ fn asks() -> impl Strategy<Value = Ask> {
     )
 }
 
-fn clock_steps() -> impl Strategy<Value = i64> {
-    select(vec![
-        0, 0, 1, 300, 900, 1_001, 50_000, 400_000, 1_000_000, 1_000_001, 5_000_000, 12_500_000,
-        13_000_000, -1, -700, -2_000_000,
-    ])
+fn clock_steps(clients: Clients) -> impl Strategy<Value = i64> {
+    select(clients.mostly(
+        &[20_000],
+        &[
+            0, 0, 1, 300, 900, 1_001, 50_000, 400_000, 1_000_000, 1_000_001, 5_000_000, 12_500_000,
+            13_000_000, -1, -700, -2_000_000,
+        ],
+    ))
 }
 
 fn at(now: Now, delta: i64) -> u64 {
@@ -245,7 +289,7 @@ impl Ask {
     }
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Seldom {
     queued: u32,
     handed_over: u32,
@@ -257,25 +301,30 @@ struct Seldom {
     too_heavy: u32,
     shared: u32,
     packed: u32,
+    crowded: u32,
+    gathered: u32,
+    dispersed: u32,
 }
 
-#[test]
+/// The same calls at the same times; answers how often what is seldom came about.
 #[allow(clippy::too_many_lines)]
-fn lua_and_the_protocol_agree_on_every_answer_push_and_record() {
+fn agree(crowded: Crowded, clients: Clients, cases: u32, batches: usize) -> Seldom {
     let names = names();
-    let rig = Rig::new(names[0].bucket(), &nodes());
+    let rig = Rig::crowding(names[0].bucket(), &nodes(), crowded);
     // (calls of one batch, how the clock moves before it, whether the machine's epoch changes)
-    let batch = (vec(asks(), 1..4), clock_steps(), prop::bool::weighted(0.02));
+    let batch = (
+        vec(asks(clients), 1..4),
+        clock_steps(clients),
+        prop::bool::weighted(if clients == Clients::Few { 0.02 } else { 0.001 }),
+    );
     let mut seldom = Seldom::default();
     let counts = std::cell::RefCell::new(&mut seldom);
     let floors = select(vec![0, START_US - 5, START_US + 2_000_000, LARGEST - 2_000]);
-    let result = runner(400).run(&(floors, vec(batch, 1..40)), |(floor, batches)| {
+    let result = runner(cases).run(&(floors, vec(batch, 1..batches)), |(floor, batches)| {
         let mut model: BTreeMap<ResourceName, Record> = BTreeMap::new();
-        for name in &names {
-            rig.delete(&rig.keys.lease(name));
-        }
+        let mut crowds: BTreeMap<ResourceName, bool> = BTreeMap::new();
+        rig.command(&redis::cmd("FLUSHDB"));
         let floor_key = rig.keys.floor(names[0].bucket());
-        rig.delete(&floor_key);
         if floor > 0 {
             rig.set(&floor_key, floor.to_string().as_bytes());
         }
@@ -326,35 +375,79 @@ fn lua_and_the_protocol_agree_on_every_answer_push_and_record() {
             prop_assert_eq!(rig.take_pushes(), events, "{:?}", calls);
             for name in &names {
                 let key = rig.keys.lease(name);
-                let stored = rig.get(&key);
-                let packed = stored.as_ref().is_some_and(|bytes| bytes[0] == PACKED);
-                counts.borrow_mut().packed += u32::from(packed);
-                let stored = stored.map(|bytes| record::decode(&bytes).unwrap());
+                let bytes = rig.get(&key);
+                let packed = bytes.as_ref().is_some_and(|bytes| bytes[0] == PACKED);
+                let is_crowd = bytes.as_deref().is_some_and(record::is_crowd);
+                let was_crowd = crowds.insert(name.clone(), is_crowd) == Some(true);
+                let mut counts = counts.borrow_mut();
+                counts.packed += u32::from(packed);
+                counts.crowded += u32::from(is_crowd);
+                counts.gathered += u32::from(is_crowd && !was_crowd);
+                counts.dispersed += u32::from(was_crowd && !is_crowd && bytes.is_some());
+                let stored = match bytes {
+                    Some(_) if is_crowd => inspected(&rig, name, now),
+                    bytes => bytes.map(|bytes| record::decode(&bytes).unwrap()),
+                };
                 prop_assert_eq!(stored.as_ref(), model.get(name), "{:?}", calls);
+                let parts = rig.parts(name);
+                prop_assert!(is_crowd || parts.is_empty(), "{:?} of no crowd", parts);
                 if let Some(record) = stored {
+                    let size = record.entries.len() + record.closed.len();
+                    prop_assert!(is_crowd || size <= crowded.above as usize, "{}", size);
+                    prop_assert!(!is_crowd || size > crowded.until as usize, "{}", size);
                     // The server's own clock does not step back with this one.
                     let keep_ms = i64::try_from(record.keep_for_us(now) / 1000).unwrap();
-                    prop_assert!(rig.time_to_live_ms(&key) + back_us / 1000 + 1 >= keep_ms);
+                    for key in parts.iter().chain([&key]) {
+                        let kept_ms = rig.time_to_live_ms(key);
+                        prop_assert!(kept_ms + back_us / 1000 + 1 >= keep_ms, "{} {}", key, kept_ms);
+                    }
                 }
             }
         }
         Ok(())
     });
     result.unwrap_or_else(|error| panic!("{error}"));
+    seldom
+}
+
+#[test]
+fn lua_and_the_protocol_agree_on_every_answer_push_and_record() {
+    let seldom = agree(Crowded::MEASURED, Clients::Few, 400, 40);
     // The cases are of use only if they get this far.
-    for count in [
-        seldom.queued,
-        seldom.handed_over,
-        seldom.closed,
-        seldom.renewed,
-        seldom.spent,
-        seldom.told,
-        seldom.reweighed,
-        seldom.too_heavy,
-        seldom.shared,
-        seldom.packed,
-    ] {
-        assert!(count > 20, "{count}");
+    seldom.all_happened(&[seldom.packed]);
+}
+
+#[test]
+fn lua_and_the_protocol_agree_where_crowds_come_and_go() {
+    let crowded = Crowded::MEASURED;
+    let seldom = agree(crowded, Clients::Many, 180, 200);
+    seldom.all_happened(&[seldom.crowded, seldom.gathered, seldom.dispersed]);
+}
+
+#[test]
+fn lua_and_the_protocol_agree_where_two_are_a_crowd() {
+    for (above, until) in [(1, 0), (2, 1)] {
+        let seldom = agree(Crowded { above, until }, Clients::Few, 200, 40);
+        seldom.all_happened(&[seldom.crowded, seldom.gathered]);
+    }
+}
+
+impl Seldom {
+    fn all_happened(&self, more: &[u32]) {
+        let counts = [
+            self.queued,
+            self.handed_over,
+            self.closed,
+            self.renewed,
+            self.spent,
+            self.told,
+            self.reweighed,
+            self.too_heavy,
+            self.shared,
+        ];
+        for count in counts.iter().chain(more) {
+            assert!(*count > 20, "{self:?}");
+        }
     }
 }
 
@@ -415,6 +508,14 @@ fn inspect(rig: &Rig, name: &ResourceName, now: Now) -> Reply {
         |cmd| put_words(cmd, &rig.keys, &calls),
     );
     take_replies(answer).unwrap().value.remove(0)
+}
+
+/// What stands there, whatever its layout.
+fn inspected(rig: &Rig, name: &ResourceName, now: Now) -> Option<Record> {
+    match inspect(rig, name, now) {
+        Reply::Inspected(record) => record,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

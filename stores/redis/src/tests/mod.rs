@@ -1,5 +1,6 @@
 //! Tests that need the scripts on a clock of their own, which no build but the tests' has.
 
+mod conformance;
 mod leases;
 mod registers;
 mod rig;

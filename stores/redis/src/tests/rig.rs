@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use leasehold_core::Namespace;
-use leasehold_core::name::Bucket;
+use leasehold_core::name::{Bucket, ResourceName};
 use leasehold_core::protocol::{NodeId, Now};
 use leasehold_core::store::Event;
 use leasehold_testkit::RedisServer;
@@ -13,7 +13,7 @@ use redis::{AsyncConnectionConfig, Cmd, PushInfo, Value};
 
 use crate::events::{is_acknowledgement, subscribe, take_push};
 use crate::keys::Keys;
-use crate::script::{Script, Scripts};
+use crate::script::{Crowded, Script, Scripts};
 
 pub(super) struct Rig {
     pub(super) keys: Keys,
@@ -27,6 +27,10 @@ pub(super) struct Rig {
 impl Rig {
     /// Pushes for `nodes` in `bucket` are collected.
     pub(super) fn new(bucket: Bucket, nodes: &[NodeId]) -> Self {
+        Self::crowding(bucket, nodes, Crowded::MEASURED)
+    }
+
+    pub(super) fn crowding(bucket: Bucket, nodes: &[NodeId], crowded: Crowded) -> Self {
         let server = RedisServer::start();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -57,7 +61,7 @@ impl Rig {
         }
         Self {
             keys,
-            scripts: Scripts::on_a_test_clock(),
+            scripts: Scripts::on_a_test_clock(crowded),
             pushes,
             driver,
             runtime,
@@ -102,6 +106,20 @@ impl Rig {
 
     pub(super) fn delete(&self, key: &str) {
         self.command(redis::cmd("DEL").arg(key));
+    }
+
+    /// The keys of a crowd, but for the resource's own.
+    pub(super) fn parts(&self, name: &ResourceName) -> Vec<String> {
+        let own = self.keys.lease(name);
+        let text = |value: Value| match value {
+            Value::BulkString(bytes) => String::from_utf8(bytes).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let Value::Array(keys) = self.command(redis::cmd("KEYS").arg("*")) else {
+            panic!("KEYS answers with keys");
+        };
+        let of_its_name = |key: &String| *key != own && key.ends_with(&format!(":{name}"));
+        keys.into_iter().map(text).filter(of_its_name).collect()
     }
 
     pub(super) fn time_to_live_ms(&self, key: &str) -> i64 {
