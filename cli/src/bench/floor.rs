@@ -64,6 +64,21 @@ impl Floor {
         })
     }
 
+    /// What the server has allocated.
+    pub(super) async fn used_memory(&self) -> Result<u64, Failure> {
+        let mut connection = self.connection.clone();
+        let info: String = redis::cmd("INFO")
+            .arg("memory")
+            .query_async(&mut connection)
+            .await
+            .map_err(|e| failed(&e))?;
+        let used = info
+            .lines()
+            .find_map(|line| line.strip_prefix("used_memory:"));
+        used.and_then(|bytes| bytes.trim().parse().ok())
+            .ok_or_else(|| Failure::Redis("INFO does not tell the memory in use".into()))
+    }
+
     /// One round trip.
     pub(super) async fn ping(&self) -> Result<(), Failure> {
         let mut connection = self.connection.clone();

@@ -1,6 +1,7 @@
 //! `leasehold bench`: what a store takes for a lock, and what the least is that a lock on it could take.
 
 mod compete;
+mod crowd;
 mod floor;
 mod hold;
 mod ours;
@@ -19,6 +20,7 @@ use leasehold::Coordinator;
 use crate::exit::Failure;
 use crate::place::{Place, duration, label};
 use compete::{Course, Keys};
+use crowd::Size;
 use floor::Floor;
 use ours::Ours;
 use progress::Progress;
@@ -40,6 +42,7 @@ A pair is a lock and its unlock. The fields:
   wait_p50_ms, wait_p99_ms   from asking for the lock to having it
   held_s                     for how long it was held, in all
   requests                   what was sent to the store
+  memory_bytes               what the server needs for the crowd (Redis)
 
 The floors are the least that a lock on Redis can take: SET NX PX, then compare-and-delete by a
 script, over the same client library; who finds it held asks again at once. They have no queue, no
@@ -101,6 +104,18 @@ enum What {
         /// Their TTL
         #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration)]
         ttl: Duration,
+    },
+    /// One resource with many holders and many waiters: releases, claims, newcomers and heartbeats
+    Crowd {
+        /// How many hold it
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        holders: u32,
+        /// How many wait for it
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        waiters: u32,
+        /// How many operations, once they are there
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        count: u32,
     },
     /// As `solo`, with the least a lock can take
     FloorSolo {
@@ -210,6 +225,11 @@ impl Bench {
                 let course = self.course("floor-fight", crowd, Keys::OneForAll, Some(turn));
                 course.run(&self.floor().await?).await
             }
+            What::Crowd {
+                holders,
+                waiters,
+                count,
+            } => self.gathering(Size { holders, waiters }, count).await,
             What::Hold {
                 leases,
                 seconds,
@@ -263,6 +283,30 @@ impl Bench {
     ) -> Result<Report, Failure> {
         let progress = self.progress(count.into());
         serial::pairs(what, &self.address, target, count, &progress).await
+    }
+
+    async fn gathering(&self, size: Size, count: u32) -> Result<Report, Failure> {
+        let connector = self.place.connector()?;
+        let namespace = self.place.namespace.as_deref().unwrap_or(NAMESPACE);
+        let server = match self.url.starts_with("redis") {
+            true => Some(self.floor().await?),
+            false => None,
+        };
+        let used = async || match &server {
+            Some(server) => server.used_memory().await.map(Some),
+            None => Ok(None),
+        };
+        let before = used().await?;
+        let crowd = crowd::Crowd::gather(&*connector, namespace, size).await?;
+        let after = used().await?;
+        let mut report = Report::new("crowd", &self.address)
+            .with("holders", size.holders)
+            .with("waiters", size.waiters);
+        if let Some((before, after)) = before.zip(after) {
+            report = report.with("memory_bytes", after.saturating_sub(before));
+        }
+        let progress = self.progress(count.into());
+        crowd.measure(count, report, &progress).await
     }
 
     async fn crowd(&self, strict: bool, course: Course<'_>) -> Result<Report, Failure> {
