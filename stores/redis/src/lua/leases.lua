@@ -39,6 +39,7 @@ if #KEYS == 2 and epoch == 0 then
   end
 end
 
+-- What both layouts share.
 local function word()
   at = at + 1
   return ARGV[at]
@@ -61,32 +62,6 @@ local function holds(entry)
   return entry[$PHASE] >= $GRANTED
 end
 
-local function is_live_waiter(entry)
-  return entry[$PHASE] == $WAITING and lease_us - entry[$HEARD_US] <= $LIVENESS_US
-end
-
-local function is_contended(entries)
-  for _, entry in ipairs(entries) do
-    if is_live_waiter(entry) then return true end
-  end
-  return false
-end
-
--- Units, and by how many all of it is taken; without the entry of `but`.
-local function taken_of(entries, but)
-  local taken = { units = 0, whole = 0 }
-  for _, entry in ipairs(entries) do
-    if holds(entry) and entry[$RID] ~= but then
-      if entry[$WEIGHT] == ALL then
-        taken.whole = taken.whole + 1
-      else
-        taken.units = taken.units + entry[$WEIGHT]
-      end
-    end
-  end
-  return taken
-end
-
 local function leaves(taken, weight, capacity)
   if taken.whole > 0 then return false end
   if weight == ALL then return taken.units == 0 end
@@ -98,21 +73,6 @@ local function better(size, revision, other_size, other_revision)
   if not size or other_revision > revision then return other_size, other_revision end
   if other_revision == revision then return math.min(size, other_size), revision end
   return size, revision
-end
-
-local function capacity_of(entries, size, revision)
-  for _, entry in ipairs(entries) do
-    if holds(entry) or is_live_waiter(entry) then
-      size, revision = better(size, revision, entry[$CAPACITY], entry[$REVISION])
-    end
-  end
-  return size
-end
-
-local function position(entries, rid)
-  for i, entry in ipairs(entries) do
-    if entry[$RID] == rid then return i end
-  end
 end
 
 local function mint(record, want, seen)
@@ -129,27 +89,6 @@ local function become_dormant(entry)
   entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = 0, 0, ''
 end
 
-local function expire(record)
-  if record[$EPOCH] ~= epoch then
-    record[$ENTRIES], record[$CLOSED], record[$EPOCH] = {}, {}, epoch
-  end
-  local closed, entries = {}, {}
-  for _, ended in ipairs(record[$CLOSED]) do
-    if ended[$UNTIL_US] > lease_us then closed[#closed + 1] = ended end
-  end
-  for _, entry in ipairs(record[$ENTRIES]) do
-    if entry[$PHASE] == $GRANTED and entry[$EXPIRES_US] <= lease_us then become_dormant(entry) end
-    local phase, stays = entry[$PHASE], true
-    if phase == $HELD then
-      stays = entry[$EXPIRES_US] > lease_us
-    elseif phase ~= $GRANTED then
-      stays = entry[$NOT_AFTER_US] >= lease_us
-    end
-    if stays then entries[#entries + 1] = entry end
-  end
-  record[$CLOSED], record[$ENTRIES] = closed, entries
-end
-
 -- A waiter whose turn it is.
 local function install(record, entry)
   entry[$FIRST], entry[$END] = mint(record, entry[$WANT], entry[$SEEN])
@@ -158,21 +97,6 @@ local function install(record, entry)
   entry[$EXPIRES_US] = lease_us + math.min($CLAIM_WINDOW_US, entry[$TTL_US])
   notices[#notices + 1] = { '$NOTICE_GRANTED', entry[$RID], digits(entry[$FIRST]), digits(entry[$END]),
     digits(entry[$GRANTED_US]), digits(entry[$EXPIRES_US]) }
-end
-
-local function hand_over(record)
-  local entries = record[$ENTRIES]
-  local size = capacity_of(entries)
-  if not size then return end
-  local taken = taken_of(entries)
-  for _, entry in ipairs(entries) do
-    local weight = entry[$WEIGHT]
-    if is_live_waiter(entry) and weight <= size then
-      if not leaves(taken, weight, size) then return end
-      if weight == ALL then taken.whole = taken.whole + 1 else taken.units = taken.units + weight end
-      install(record, entry)
-    end
-  end
 end
 
 local function granted(entry, contended)
@@ -187,21 +111,6 @@ local function queued(ahead, rank, expiry)
     check_in_us = math.min(check_in_us, math.max(expiry - lease_us, 0) + $RANK_STEP_US * rank)
   end
   return { $REPLY_QUEUED, ahead, check_in_us }
-end
-
-local function answer(entries, i)
-  local entry = entries[i]
-  if holds(entry) then return granted(entry, is_contended(entries)) end
-  local ahead, rank, expiry = 0, 1, nil
-  for j, other in ipairs(entries) do
-    if holds(other) then
-      expiry = math.min(expiry or other[$EXPIRES_US], other[$EXPIRES_US])
-    elseif j < i then
-      ahead = ahead + 1
-      if other[$PHASE] == $WAITING and lease_us - other[$HEARD_US] <= $FRESH_US then rank = rank + 1 end
-    end
-  end
-  return queued(ahead, rank, expiry)
 end
 
 local function busy(entries)
@@ -238,48 +147,6 @@ local function hear(entry, want, seen)
   entry[$WANT] = math.max(entry[$WANT], want)
 end
 
-local function acquire(record)
-  local rid, not_after_us, ttl_us, want, seen = word(), number(), number(), number(), number()
-  local wait, weight, size, revision, label = word() == '1', described(word())
-  if lease_us > not_after_us then return { $REPLY_STALE } end
-  for _, ended in ipairs(record[$CLOSED]) do
-    if ended[$RID] == rid then return { $REPLY_CLOSED } end
-  end
-  local entries = record[$ENTRIES]
-  local capacity = capacity_of(entries, size, revision)
-  local known = position(entries, rid)
-  if known then
-    local entry = entries[known]
-    if holds(entry) then return answer(entries, known) end
-    hear(entry, want, seen)
-    local too_heavy = entry[$WEIGHT] > capacity
-    if too_heavy then table.remove(entries, known) end
-    hand_over(record)
-    if too_heavy then return { $REPLY_TOO_HEAVY, capacity } end
-    return answer(entries, known)
-  end
-  if weight > capacity then return { $REPLY_TOO_HEAVY, capacity } end
-  local waited_for = is_contended(entries)
-  local free = not waited_for and leaves(taken_of(entries), weight, capacity)
-  if not free and not wait then return busy(entries) end
-  local entry = newcomer(rid, weight, ttl_us, want, seen, not_after_us, label, size, revision)
-  if free then
-    hold_now(record, entry)
-  elseif not waited_for then
-    for _, other in ipairs(entries) do
-      if holds(other) then notices[#notices + 1] = { '$NOTICE_CONTENDED', other[$RID] } end
-    end
-  end
-  entries[#entries + 1] = entry
-  return answer(entries, #entries)
-end
-
-local function holder(entries, rid)
-  for _, entry in ipairs(entries) do
-    if entry[$RID] == rid and holds(entry) then return entry end
-  end
-end
-
 -- Whether there was anything new in it.
 local function extend(entry, renewal)
   if renewal <= entry[$RENEWAL] then return false end
@@ -294,33 +161,8 @@ local function renewed(entry, contended)
   return reply
 end
 
-local function renew(record)
-  local rid, not_after_us, renewal = word(), number(), number()
-  if lease_us > not_after_us then return { $REPLY_STALE } end
-  local entry = holder(record[$ENTRIES], rid)
-  if not entry then return { $REPLY_NOT_HELD } end
-  extend(entry, renewal)
-  return renewed(entry, is_contended(record[$ENTRIES]))
-end
-
 local function grows(had, weight)
   return had ~= ALL and (weight == ALL or weight > had)
-end
-
-local function reweigh(record)
-  local rid, not_after_us, change, weight = word(), number(), number(), number()
-  if lease_us > not_after_us then return { $REPLY_STALE } end
-  local entries = record[$ENTRIES]
-  local entry = holder(entries, rid)
-  if not entry then return { $REPLY_NOT_HELD } end
-  if change > entry[$WEIGHED] then
-    entry[$WEIGHED] = change
-    if not grows(entry[$WEIGHT], weight) or (not is_contended(entries) and leaves(taken_of(entries, rid), weight, capacity_of(entries))) then
-      entry[$WEIGHT] = weight
-    end
-    hand_over(record)
-  end
-  return { $REPLY_WEIGHED, entry[$WEIGHT] }
 end
 
 -- Whether it has not been told already.
@@ -331,93 +173,9 @@ local function tell_to_go(entry, grace_us, reason)
   return true
 end
 
-local function revoke(record)
-  local rid, not_after_us, grace_us, reason = word(), number(), number(), word()
-  if lease_us > not_after_us then return { $REPLY_STALE } end
-  local entry = holder(record[$ENTRIES], rid)
-  if not entry then return { $REPLY_NOT_HELD } end
-  tell_to_go(entry, grace_us, reason)
-  return { $REPLY_REVOKED }
-end
-
-local function close(record, rid, until_us)
-  if until_us <= lease_us then return end
-  for _, ended in ipairs(record[$CLOSED]) do
-    if ended[$RID] == rid then
-      ended[$UNTIL_US] = math.max(ended[$UNTIL_US], until_us)
-      return
-    end
-  end
-  table.insert(record[$CLOSED], { rid, until_us })
-end
-
 -- The unused part of the block, if nobody has had fences since.
 local function give_back(record, entry, used)
   if entry[$FIRST] <= used and used <= entry[$END] and record[$LAST] == entry[$END] then record[$LAST] = used end
-end
-
-local function release(record)
-  local rid, not_after_us, used, close_until_us = word(), number(), number(), number()
-  if lease_us > not_after_us then return { $REPLY_STALE } end
-  local was = $WAS_ABSENT
-  local known = position(record[$ENTRIES], rid)
-  if known then
-    local entry = table.remove(record[$ENTRIES], known)
-    if holds(entry) then
-      was = $WAS_HELD
-      give_back(record, entry, used)
-    else
-      was = $WAS_QUEUED
-    end
-  end
-  close(record, rid, close_until_us)
-  hand_over(record)
-  return { $REPLY_RELEASED, was }
-end
-
-local function encode(record)
-  return '$FORMAT' .. cmsgpack.pack(record)
-end
-
-local function keep_for_ms(record)
-  local latest = 0
-  for _, entry in ipairs(record[$ENTRIES]) do
-    latest = math.max(latest, entry[$EXPIRES_US], entry[$NOT_AFTER_US])
-  end
-  for _, ended in ipairs(record[$CLOSED]) do
-    latest = math.max(latest, ended[$UNTIL_US])
-  end
-  local keep_us = math.max(latest - lease_us, record[$LAST] - wall_us, 0)
-  -- Who holds must not be ended by the server's own expiry; of what has ended nothing but the memory is lost.
-  return digits(math.ceil(keep_us / 1000) + (#record[$ENTRIES] > 0 and $SLACK_MS or 1000))
-end
-
--- The record that a line of text stands for.
-local function unpacked(bytes)
-  local rid, first, span, ahead, not_after_us, ttl_us, want, seen, text = string.match(
-    bytes, '^$PACKED(%S+) (%d+) (%d+) (%-?%d+) (%d+) (%d+) (%d+) (%d+) (.*)')
-  first, ttl_us = tonumber(first), tonumber(ttl_us)
-  local granted_us, last = first - ahead, first + span
-  local weight, size, revision, label = described(text)
-  local entry = {
-    rid, $HELD, weight, ttl_us, tonumber(want), tonumber(seen), tonumber(not_after_us), granted_us, granted_us,
-    first, last, granted_us, granted_us + ttl_us, 0, label, size, revision, 0, 0, 0, ''
-  }
-  return { last, 0, { entry }, {} }
-end
-
-local function decode(bytes)
-  local format = string.sub(bytes, 1, 1)
-  if format == '$PACKED' then return unpacked(bytes) end
-  local record = cmsgpack.unpack(string.sub(bytes, 2))
-  if format == '$FORMAT_BEFORE' then
-    for _, entry in ipairs(record[$ENTRIES]) do
-      if entry[$WEIGHT] == 1 then entry[$WEIGHT] = ALL end
-      entry[$CAPACITY], entry[$REVISION], entry[$WEIGHED] = 1, 0, 0
-      entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = 0, 0, ''
-    end
-  end
-  return record
 end
 
 local floor
@@ -426,100 +184,340 @@ local function floor_of_bucket()
   return floor
 end
 
+-- A record that is read and written whole.
+local function on_records()
+  local function is_live_waiter(entry)
+    return entry[$PHASE] == $WAITING and lease_us - entry[$HEARD_US] <= $LIVENESS_US
+  end
+
+  local function is_contended(entries)
+    for _, entry in ipairs(entries) do
+      if is_live_waiter(entry) then return true end
+    end
+    return false
+  end
+
+  -- Units, and by how many all of it is taken; without the entry of `but`.
+  local function taken_of(entries, but)
+    local taken = { units = 0, whole = 0 }
+    for _, entry in ipairs(entries) do
+      if holds(entry) and entry[$RID] ~= but then
+        if entry[$WEIGHT] == ALL then
+          taken.whole = taken.whole + 1
+        else
+          taken.units = taken.units + entry[$WEIGHT]
+        end
+      end
+    end
+    return taken
+  end
+
+  local function capacity_of(entries, size, revision)
+    for _, entry in ipairs(entries) do
+      if holds(entry) or is_live_waiter(entry) then
+        size, revision = better(size, revision, entry[$CAPACITY], entry[$REVISION])
+      end
+    end
+    return size
+  end
+
+  local function position(entries, rid)
+    for i, entry in ipairs(entries) do
+      if entry[$RID] == rid then return i end
+    end
+  end
+
+  local function expire(record)
+    if record[$EPOCH] ~= epoch then
+      record[$ENTRIES], record[$CLOSED], record[$EPOCH] = {}, {}, epoch
+    end
+    local closed, entries = {}, {}
+    for _, ended in ipairs(record[$CLOSED]) do
+      if ended[$UNTIL_US] > lease_us then closed[#closed + 1] = ended end
+    end
+    for _, entry in ipairs(record[$ENTRIES]) do
+      if entry[$PHASE] == $GRANTED and entry[$EXPIRES_US] <= lease_us then become_dormant(entry) end
+      local phase, stays = entry[$PHASE], true
+      if phase == $HELD then
+        stays = entry[$EXPIRES_US] > lease_us
+      elseif phase ~= $GRANTED then
+        stays = entry[$NOT_AFTER_US] >= lease_us
+      end
+      if stays then entries[#entries + 1] = entry end
+    end
+    record[$CLOSED], record[$ENTRIES] = closed, entries
+  end
+
+  local function hand_over(record)
+    local entries = record[$ENTRIES]
+    local size = capacity_of(entries)
+    if not size then return end
+    local taken = taken_of(entries)
+    for _, entry in ipairs(entries) do
+      local weight = entry[$WEIGHT]
+      if is_live_waiter(entry) and weight <= size then
+        if not leaves(taken, weight, size) then return end
+        if weight == ALL then taken.whole = taken.whole + 1 else taken.units = taken.units + weight end
+        install(record, entry)
+      end
+    end
+  end
+
+  local function answer(entries, i)
+    local entry = entries[i]
+    if holds(entry) then return granted(entry, is_contended(entries)) end
+    local ahead, rank, expiry = 0, 1, nil
+    for j, other in ipairs(entries) do
+      if holds(other) then
+        expiry = math.min(expiry or other[$EXPIRES_US], other[$EXPIRES_US])
+      elseif j < i then
+        ahead = ahead + 1
+        if other[$PHASE] == $WAITING and lease_us - other[$HEARD_US] <= $FRESH_US then rank = rank + 1 end
+      end
+    end
+    return queued(ahead, rank, expiry)
+  end
+
+  local function acquire(record)
+    local rid, not_after_us, ttl_us, want, seen = word(), number(), number(), number(), number()
+    local wait, weight, size, revision, label = word() == '1', described(word())
+    if lease_us > not_after_us then return { $REPLY_STALE } end
+    for _, ended in ipairs(record[$CLOSED]) do
+      if ended[$RID] == rid then return { $REPLY_CLOSED } end
+    end
+    local entries = record[$ENTRIES]
+    local capacity = capacity_of(entries, size, revision)
+    local known = position(entries, rid)
+    if known then
+      local entry = entries[known]
+      if holds(entry) then return answer(entries, known) end
+      hear(entry, want, seen)
+      local too_heavy = entry[$WEIGHT] > capacity
+      if too_heavy then table.remove(entries, known) end
+      hand_over(record)
+      if too_heavy then return { $REPLY_TOO_HEAVY, capacity } end
+      return answer(entries, known)
+    end
+    if weight > capacity then return { $REPLY_TOO_HEAVY, capacity } end
+    local waited_for = is_contended(entries)
+    local free = not waited_for and leaves(taken_of(entries), weight, capacity)
+    if not free and not wait then return busy(entries) end
+    local entry = newcomer(rid, weight, ttl_us, want, seen, not_after_us, label, size, revision)
+    if free then
+      hold_now(record, entry)
+    elseif not waited_for then
+      for _, other in ipairs(entries) do
+        if holds(other) then notices[#notices + 1] = { '$NOTICE_CONTENDED', other[$RID] } end
+      end
+    end
+    entries[#entries + 1] = entry
+    return answer(entries, #entries)
+  end
+
+  local function holder(entries, rid)
+    for _, entry in ipairs(entries) do
+      if entry[$RID] == rid and holds(entry) then return entry end
+    end
+  end
+
+  local function renew(record)
+    local rid, not_after_us, renewal = word(), number(), number()
+    if lease_us > not_after_us then return { $REPLY_STALE } end
+    local entry = holder(record[$ENTRIES], rid)
+    if not entry then return { $REPLY_NOT_HELD } end
+    extend(entry, renewal)
+    return renewed(entry, is_contended(record[$ENTRIES]))
+  end
+
+  local function reweigh(record)
+    local rid, not_after_us, change, weight = word(), number(), number(), number()
+    if lease_us > not_after_us then return { $REPLY_STALE } end
+    local entries = record[$ENTRIES]
+    local entry = holder(entries, rid)
+    if not entry then return { $REPLY_NOT_HELD } end
+    if change > entry[$WEIGHED] then
+      entry[$WEIGHED] = change
+      if not grows(entry[$WEIGHT], weight) or (not is_contended(entries) and leaves(taken_of(entries, rid), weight, capacity_of(entries))) then
+        entry[$WEIGHT] = weight
+      end
+      hand_over(record)
+    end
+    return { $REPLY_WEIGHED, entry[$WEIGHT] }
+  end
+
+  local function revoke(record)
+    local rid, not_after_us, grace_us, reason = word(), number(), number(), word()
+    if lease_us > not_after_us then return { $REPLY_STALE } end
+    local entry = holder(record[$ENTRIES], rid)
+    if not entry then return { $REPLY_NOT_HELD } end
+    tell_to_go(entry, grace_us, reason)
+    return { $REPLY_REVOKED }
+  end
+
+  local function close(record, rid, until_us)
+    if until_us <= lease_us then return end
+    for _, ended in ipairs(record[$CLOSED]) do
+      if ended[$RID] == rid then
+        ended[$UNTIL_US] = math.max(ended[$UNTIL_US], until_us)
+        return
+      end
+    end
+    table.insert(record[$CLOSED], { rid, until_us })
+  end
+
+  local function release(record)
+    local rid, not_after_us, used, close_until_us = word(), number(), number(), number()
+    if lease_us > not_after_us then return { $REPLY_STALE } end
+    local was = $WAS_ABSENT
+    local known = position(record[$ENTRIES], rid)
+    if known then
+      local entry = table.remove(record[$ENTRIES], known)
+      if holds(entry) then
+        was = $WAS_HELD
+        give_back(record, entry, used)
+      else
+        was = $WAS_QUEUED
+      end
+    end
+    close(record, rid, close_until_us)
+    hand_over(record)
+    return { $REPLY_RELEASED, was }
+  end
+
+  local function encode(record)
+    return '$FORMAT' .. cmsgpack.pack(record)
+  end
+
+  local function keep_for_ms(record)
+    local latest = 0
+    for _, entry in ipairs(record[$ENTRIES]) do
+      latest = math.max(latest, entry[$EXPIRES_US], entry[$NOT_AFTER_US])
+    end
+    for _, ended in ipairs(record[$CLOSED]) do
+      latest = math.max(latest, ended[$UNTIL_US])
+    end
+    local keep_us = math.max(latest - lease_us, record[$LAST] - wall_us, 0)
+    -- Who holds must not be ended by the server's own expiry; of what has ended nothing but the memory is lost.
+    return digits(math.ceil(keep_us / 1000) + (#record[$ENTRIES] > 0 and $SLACK_MS or 1000))
+  end
+
+  -- The record that a line of text stands for.
+  local function unpacked(bytes)
+    local rid, first, span, ahead, not_after_us, ttl_us, want, seen, text = string.match(
+      bytes, '^$PACKED(%S+) (%d+) (%d+) (%-?%d+) (%d+) (%d+) (%d+) (%d+) (.*)')
+    first, ttl_us = tonumber(first), tonumber(ttl_us)
+    local granted_us, last = first - ahead, first + span
+    local weight, size, revision, label = described(text)
+    local entry = {
+      rid, $HELD, weight, ttl_us, tonumber(want), tonumber(seen), tonumber(not_after_us), granted_us, granted_us,
+      first, last, granted_us, granted_us + ttl_us, 0, label, size, revision, 0, 0, 0, ''
+    }
+    return { last, 0, { entry }, {} }
+  end
+
+  local function decode(bytes)
+    local format = string.sub(bytes, 1, 1)
+    if format == '$PACKED' then return unpacked(bytes) end
+    local record = cmsgpack.unpack(string.sub(bytes, 2))
+    if format == '$FORMAT_BEFORE' then
+      for _, entry in ipairs(record[$ENTRIES]) do
+        if entry[$WEIGHT] == 1 then entry[$WEIGHT] = ALL end
+        entry[$CAPACITY], entry[$REVISION], entry[$WEIGHED] = 1, 0, 0
+        entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = 0, 0, ''
+      end
+    end
+    return record
+  end
+
+  local function run(record, op)
+    expire(record)
+    hand_over(record)
+    if op == '$OP_ACQUIRE' then return acquire(record) end
+    if op == '$OP_RENEW' then return renew(record) end
+    if op == '$OP_REWEIGH' then return reweigh(record) end
+    if op == '$OP_REVOKE' then return revoke(record) end
+    return release(record)
+  end
+
+  return { run = run, encode = encode, decode = decode, keep_for_ms = keep_for_ms }
+end
+
 $CROWD_LUA
-local crowd
+-- The functions of a layout are made once there is something of it.
+local one, many
+local function on_record()
+  one = one or on_records()
+  return one
+end
+local function on_crowd()
+  many = many or crowds()
+  return many
+end
 
 -- Of each key what is there: a record, or a crowd. What is there in the end is written.
-local records, gathered, stored, changed = {}, {}, {}, {}
+local records, crowd_of, stored, changed = {}, {}, {}, {}
 for i = 2, #KEYS do
   local key = KEYS[i]
   if records[key] == nil then
     local bytes = redis.call('GET', key)
+    records[key], stored[key] = false, bytes
     if bytes then
       local format = string.sub(bytes, 1, 1)
       if format == '$CROWD' then
-        crowd = crowd or crowds()
-        records[key], gathered[key] = false, crowd.of(key, cmsgpack.unpack(string.sub(bytes, 2)))
+        crowd_of[key] = on_crowd().of(key, cmsgpack.unpack(string.sub(bytes, 2)))
       elseif format == '$FORMAT' or format == '$PACKED' or format == '$FORMAT_BEFORE' then
-        records[key] = decode(bytes)
+        records[key] = on_record().decode(bytes)
       else
         return redis.error_reply('$TOO_NEW ' .. (string.byte(format) or 0))
       end
-      stored[key] = bytes
-    else
-      records[key] = false
     end
   end
-end
-
--- Nothing of a crowd is left, but its last fence.
-local function lose(key)
-  local last = gathered[key].head[$LAST]
-  crowd.dissolve(gathered[key])
-  gathered[key], records[key] = nil, { last, epoch, {}, {} }
-end
-
-local function call_on_record(key, op)
-  local record = records[key] or { floor_of_bucket(), epoch, {}, {} }
-  local reply
-  expire(record)
-  hand_over(record)
-  if op == '$OP_ACQUIRE' then
-    reply = acquire(record)
-  elseif op == '$OP_RENEW' then
-    reply = renew(record)
-  elseif op == '$OP_REWEIGH' then
-    reply = reweigh(record)
-  elseif op == '$OP_REVOKE' then
-    reply = revoke(record)
-  else
-    reply = release(record)
-  end
-  local spent = #record[$ENTRIES] == 0 and #record[$CLOSED] == 0 and record[$LAST] < wall_us
-  records[key] = not spent and record
-  return reply
-end
-
-local function call_on_crowd(key, op)
-  local reply = crowd.run(gathered[key], op)
-  if crowd.size_of(gathered[key]) == 0 and gathered[key].head[$LAST] < wall_us then
-    crowd.dissolve(gathered[key])
-    gathered[key] = nil
-  end
-  return reply
 end
 
 local replies = { lease_us }
 for i = 2, #KEYS do
   local key, op = KEYS[i], word()
-  local parts = gathered[key]
+  local record, crowd = records[key], crowd_of[key]
   if op == '$OP_INSPECT' then
-    replies[i] = parts and crowd.inspect(parts) or { $REPLY_INSPECTED, records[key] and encode(records[key]) }
+    replies[i] = crowd and many.run(crowd, op) or { $REPLY_INSPECTED, record and one.encode(record) }
   else
-    if parts and (parts.head[$EPOCH] ~= epoch or not crowd.let_time_pass(parts)) then
-      lose(key)
-      parts = nil
-    end
-    replies[i] = parts and call_on_crowd(key, op) or call_on_record(key, op)
     changed[key] = true
+    if crowd and not many.let_time_pass(crowd) then
+      -- Nothing is left of it, but its last fence.
+      many.seldom().dissolve(crowd)
+      crowd, record = nil, { crowd.head[$LAST], epoch, {}, {} }
+    end
+    if crowd then
+      replies[i] = many.run(crowd, op)
+      if many.size(crowd) == 0 and crowd.head[$LAST] < wall_us then
+        many.seldom().dissolve(crowd)
+        crowd = nil
+      end
+    else
+      record = record or { floor_of_bucket(), epoch, {}, {} }
+      replies[i] = on_record().run(record, op)
+      local spent = #record[$ENTRIES] == 0 and #record[$CLOSED] == 0 and record[$LAST] < wall_us
+      record = not spent and record
+    end
+    records[key], crowd_of[key] = record, crowd
   end
 end
 
 for i = 2, #KEYS do
   local key = KEYS[i]
   if changed[key] then
-    local record, parts = records[key], gathered[key]
-    if record and #record[$ENTRIES] + #record[$CLOSED] > crowded_above then
-      crowd = crowd or crowds()
-      parts = crowd.gather(key, record)
-    elseif parts and crowd.size_of(parts) <= crowded_until then
-      record, parts = crowd.disperse(parts), nil
+    local record, crowd = records[key], crowd_of[key]
+    if crowd and many.size(crowd) <= crowded_until then
+      crowd, record = nil, many.seldom().disperse(crowd)
+    elseif record and #record[$ENTRIES] + #record[$CLOSED] > crowded_above then
+      crowd = on_crowd().of(key)
+      many.seldom().gather(crowd, record)
     end
-    if parts then
-      crowd.save(key, parts, stored[key])
+    if crowd then
+      many.save(key, crowd, stored[key])
     elseif record then
-      local bytes = encode(record)
-      if bytes ~= stored[key] then redis.call('SET', key, bytes, 'PX', keep_for_ms(record)) end
+      local bytes = on_record().encode(record)
+      if bytes ~= stored[key] then redis.call('SET', key, bytes, 'PX', one.keep_for_ms(record)) end
     elseif stored[key] then
       redis.call('DEL', key)
     end
