@@ -6,11 +6,10 @@
 --      with their place and their time; behind a `#` how many announce a capacity that is not in force
 --   h, x  the holders, by place and by expiry
 --   f, p, m  the queue by place, in three by when it was heard from: lately, still live, not in turn (or dormant)
---   t, n  the queue by when it was heard from (without the dormant), and by its deadline
+--   w  the queue by when time will change how it stands: its deadline, or when its silence moves it to the next of the three
 --   c  the requests that ended, by when they are forgotten
 --   s  the announcements that are not in force, the best one last
--- Who stands in f, p and m is judged when time may have changed it: from JUDGED_US to before DUE_US nothing changes by
--- itself. SETTLED says that a hand-over would find nobody to install.
+-- How somebody stands is judged when time may have changed it: from JUDGED_US to before DUE_US nothing changes by itself. SETTLED says that a hand-over would find nobody to install.
 --
 -- Making a function costs more than calling it: those that are seldom needed are made when they are.
 local function crowds()
@@ -111,24 +110,27 @@ local function crowds()
     if queue ~= 'm' then announce(crowd, entry, -1) end
   end
 
-  local function hear_of(crowd, entry)
-    call('ZADD', crowd.left .. 't' .. crowd.right, digits(entry[$HEARD_US]), entry[$RID])
-    due(crowd.head, entry[$HEARD_US] + $FRESH_US + 1)
+  -- Notes until when it stands in this queue.
+  local function watch(crowd, entry, queue)
+    local until_us = entry[$NOT_AFTER_US]
+    if queue == 'f' then
+      until_us = math.min(until_us, entry[$HEARD_US] + $FRESH_US)
+    elseif queue == 'p' then
+      until_us = math.min(until_us, entry[$HEARD_US] + $LIVENESS_US)
+    end
+    call('ZADD', crowd.left .. 'w' .. crowd.right, digits(until_us), entry[$RID])
+    due(crowd.head, until_us + 1)
   end
 
   local function stand(crowd, entry, place)
-    local rid, not_after_us = entry[$RID], entry[$NOT_AFTER_US]
-    call('ZADD', crowd.left .. 'n' .. crowd.right, digits(not_after_us), rid)
-    due(crowd.head, not_after_us + 1)
-    keep(crowd, not_after_us)
-    if entry[$PHASE] == $WAITING then hear_of(crowd, entry) end
-    line_up(crowd, entry, place, queue_of(crowd, entry))
+    local queue = queue_of(crowd, entry)
+    keep(crowd, entry[$NOT_AFTER_US])
+    watch(crowd, entry, queue)
+    line_up(crowd, entry, place, queue)
   end
 
   local function leave(crowd, entry, queue)
-    local rid, left, right = entry[$RID], crowd.left, crowd.right
-    call('ZREM', left .. 'n' .. right, rid)
-    call('ZREM', left .. 't' .. right, rid)
+    call('ZREM', crowd.left .. 'w' .. crowd.right, entry[$RID])
     step_out(crowd, entry, queue)
   end
 
@@ -174,10 +176,9 @@ local function crowds()
     return asked
   end
 
-  -- Whoever is answered this was heard from just now.
-  local function answer_waiter(crowd, rid, place)
+  -- Whoever is answered this was heard from just now; `ahead` of it stand so many who were, too.
+  local function answer_waiter(crowd, ahead, place)
     local head, left, right = crowd.head, crowd.left, crowd.right
-    local ahead = call('ZRANK', left .. 'f' .. right, rid) or 0
     local rank, expiry = ahead + 1, nil
     if head[$PALE] > 0 then ahead = ahead + call('ZCOUNT', left .. 'p' .. right, '-inf', '(' .. place) end
     if head[$MUTE] > 0 then ahead = ahead + call('ZCOUNT', left .. 'm' .. right, '-inf', '(' .. place) end
@@ -213,7 +214,7 @@ local function crowds()
         hand_over(crowd)
         return { $REPLY_TOO_HEAVY, capacity }
       end
-      hear_of(crowd, entry)
+      watch(crowd, entry, 'f')
       if before ~= 'f' then
         step_out(crowd, entry, before)
         line_up(crowd, entry, place, 'f')
@@ -221,7 +222,7 @@ local function crowds()
       write(crowd, entry, place)
       local installed = head[$SETTLED] == 0 and hand_over(crowd, rid)
       if installed then return granted(installed, head[$FRESH] + head[$PALE] > 0) end
-      return answer_waiter(crowd, rid, place)
+      return answer_waiter(crowd, call('ZRANK', crowd.left .. 'f' .. crowd.right, rid) or 0, place)
     end
     if weight > capacity then return { $REPLY_TOO_HEAVY, capacity } end
     local free = not contended and fits(head, weight, capacity)
@@ -243,7 +244,7 @@ local function crowds()
     write(crowd, entry, place)
     -- Those before it may all be too heavy, and so in nobody's way.
     if contended and has_room(head) then head[$SETTLED] = 0 end
-    return answer_waiter(crowd, rid, place)
+    return answer_waiter(crowd, head[$FRESH] - 1, place)
   end
 
   local function release(crowd)
@@ -304,7 +305,7 @@ local function crowds()
   end
 
   local function make_seldom()
-    local PARTS = { 'e', 'h', 'x', 'f', 'p', 'm', 't', 'n', 'c', 's' }
+    local PARTS = { 'e', 'h', 'x', 'f', 'p', 'm', 'w', 'c', 's' }
     local made = {}
 
     local function part(crowd, letter)
@@ -425,10 +426,26 @@ local function crowds()
       local function has(letter, members)
         return call('ZCARD', part(crowd, letter)) == members
       end
-      return has('h', head[$HOLDERS]) and has('x', head[$HOLDERS]) and has('c', head[$ENDED]) and has('n', standing)
+      return has('h', head[$HOLDERS]) and has('x', head[$HOLDERS]) and has('c', head[$ENDED]) and has('w', standing)
         and has('f', head[$FRESH]) and has('p', head[$PALE]) and has('m', head[$MUTE])
-        and call('ZCARD', part(crowd, 't')) >= head[$FRESH] + head[$PALE]
         and call('HLEN', crowd.entries) == head[$HOLDERS] + standing + head[$ENDED] + call('ZCARD', part(crowd, 's'))
+    end
+
+    -- How a waiter stands now that its time has come.
+    local function judge(crowd, rid)
+      local entry, place = find(crowd, rid)
+      local queue = queue_of(crowd, entry)
+      if entry[$NOT_AFTER_US] < lease_us then
+        leave(crowd, entry, queue)
+        call('HDEL', crowd.entries, rid)
+        return
+      end
+      local now_in = entry[$PHASE] == $WAITING and queue_at(entry[$HEARD_US], lease_us) or 'm'
+      if now_in ~= queue then
+        step_out(crowd, entry, queue)
+        line_up(crowd, entry, place, now_in)
+        watch(crowd, entry, now_in)
+      end
     end
 
     local function expire(crowd)
@@ -452,52 +469,28 @@ local function crowds()
           call('HDEL', crowd.entries, rid)
         end
       end
-      for _, rid in ipairs(past(waiters(head), 'n', '(' .. now)) do
-        local entry = find(crowd, rid)
-        leave(crowd, entry, queue_of(crowd, entry))
-        call('HDEL', crowd.entries, rid)
-      end
-    end
-
-    -- Moves those between the three queues whose silence has grown beyond a bound; or shrunk, if the clock went back.
-    local function judge(crowd)
-      local head = crowd.head
-      local before_us = head[$JUDGED_US]
-      head[$JUDGED_US] = lease_us
-      if before_us == lease_us or waiters(head) == 0 then return end
-      local low, high, moved = math.min(before_us, lease_us), math.max(before_us, lease_us), {}
-      for _, span in ipairs({ $FRESH_US, $LIVENESS_US }) do
-        local crossed = call('ZRANGE', part(crowd, 't'), digits(low - span), '(' .. digits(high - span), 'BYSCORE',
-          'WITHSCORES')
-        for i = 1, #crossed, 2 do
-          local rid, heard_us = crossed[i], tonumber(crossed[i + 1])
-          if not moved[rid] then
-            moved[rid] = true
-            local entry, place = find(crowd, rid)
-            step_out(crowd, entry, queue_at(heard_us, before_us))
-            line_up(crowd, entry, place, queue_at(heard_us, lease_us))
-          end
+      for _, rid in ipairs(past(waiters(head), 'w', '(' .. now)) do judge(crowd, rid) end
+      if lease_us < head[$JUDGED_US] then
+        -- The clock went back: some may not have been silent for so long.
+        for _, queue in ipairs({ 'p', 'm' }) do
+          for _, rid in ipairs(call('ZRANGE', part(crowd, queue), 0, -1)) do judge(crowd, rid) end
         end
       end
+      head[$JUDGED_US] = lease_us
     end
 
     -- Lets time take effect. False if a part is gone: nothing of the crowd can be believed any more.
     function made.let_time_pass(crowd)
       if not is_whole(crowd) then return false end
       expire(crowd)
-      judge(crowd)
       local head = crowd.head
       head[$DUE_US] = $NEVER
-      local function first(counted, letter, from, after_us)
-        if counted == 0 then return end
-        local found = call('ZRANGE', part(crowd, letter), from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
-        due(head, tonumber(found[2]) + after_us)
+      local function first(counted, letter, after_us)
+        if counted > 0 then due(head, tonumber(call('ZRANGE', part(crowd, letter), 0, 0, 'WITHSCORES')[2]) + after_us) end
       end
-      first(head[$ENDED], 'c', '-inf', 0)
-      first(head[$HOLDERS], 'x', '-inf', 0)
-      first(waiters(head), 'n', '-inf', 1)
-      first(head[$FRESH], 't', digits(lease_us - $FRESH_US), $FRESH_US + 1)
-      first(head[$PALE], 't', digits(lease_us - $LIVENESS_US), $LIVENESS_US + 1)
+      first(head[$ENDED], 'c', 0)
+      first(head[$HOLDERS], 'x', 0)
+      first(waiters(head), 'w', 1)
       return true
     end
 
@@ -512,8 +505,6 @@ local function crowds()
         write(crowd, entry, place)
       end
       for _, ended in ipairs(record[$CLOSED]) do made.close(crowd, ended[$RID], ended[$UNTIL_US]) end
-      -- When somebody falls silent is found out at the first look.
-      due(head, lease_us + 1)
       keep(crowd, lease_us + head[$LAST] - wall_us)
     end
 
