@@ -11,11 +11,12 @@
 --   s  the announcements that are not in force, the best one last
 -- How somebody stands is judged when time may have changed it: from JUDGED_US to before DUE_US nothing changes by itself. SETTLED says that a hand-over would find nobody to install.
 --
--- Making a function costs more than calling it: those that are seldom needed are made when they are.
+-- Making a function costs more than calling it, so they are made in three steps: what every call needs; what moves
+-- somebody; what is seldom needed.
 local function crowds()
   local call = redis.call
-  local QUEUES = { f = $FRESH, p = $PALE, m = $MUTE }
-  local seldom
+  local moves_made
+  local moves
 
   local function find(crowd, rid)
     local bytes = call('HGET', crowd.entries, rid)
@@ -26,8 +27,9 @@ local function crowds()
     call('HSET', crowd.entries, entry[$RID], place .. cmsgpack.pack(entry))
   end
 
-  local function due(head, at_us)
-    if at_us < head[$DUE_US] then head[$DUE_US] = at_us end
+  local function due(crowd, at_us)
+    local head = crowd.head
+    if at_us < head[$DUE_US] then head[$DUE_US], crowd.moved = at_us, true end
   end
 
   local function keep(crowd, until_us)
@@ -39,77 +41,6 @@ local function crowds()
     end
   end
 
-  -- A part that was empty was gone, and its expiry with it.
-  local function count(crowd, field, by)
-    local head = crowd.head
-    if head[field] == 0 then crowd.grown = true end
-    head[field] = head[field] + by
-  end
-
-  local function announce(crowd, entry, by)
-    local head = crowd.head
-    local speakers = head[$SPEAKERS]
-    if speakers > 0 and speakers + by > 0
-      and entry[$CAPACITY] == head[$SIZE] and entry[$REVISION] == head[$SIZE_REVISION] then
-      head[$SPEAKERS] = speakers + by
-    else
-      seldom().announce(crowd, entry, by)
-    end
-  end
-
-  local function take(head, weight, by)
-    if weight == ALL then
-      head[$WHOLE] = head[$WHOLE] + by
-    else
-      head[$UNITS] = head[$UNITS] + by * weight
-    end
-    head[$SETTLED] = 0
-  end
-
-  local function hold(crowd, entry, place)
-    local rid, head, left, right = entry[$RID], crowd.head, crowd.left, crowd.right
-    call('ZADD', left .. 'h' .. right, place, rid)
-    call('ZADD', left .. 'x' .. right, digits(entry[$EXPIRES_US]), rid)
-    count(crowd, $HOLDERS, 1)
-    take(head, entry[$WEIGHT], 1)
-    announce(crowd, entry, 1)
-    due(head, entry[$EXPIRES_US])
-    keep(crowd, math.max(entry[$EXPIRES_US], entry[$NOT_AFTER_US]))
-  end
-
-  local function unhold(crowd, entry)
-    local rid, left, right = entry[$RID], crowd.left, crowd.right
-    call('ZREM', left .. 'h' .. right, rid)
-    call('ZREM', left .. 'x' .. right, rid)
-    count(crowd, $HOLDERS, -1)
-    take(crowd.head, entry[$WEIGHT], -1)
-    announce(crowd, entry, -1)
-  end
-
-  local function queue_at(heard_us, now_us)
-    if now_us - heard_us <= $FRESH_US then return 'f' end
-    if now_us - heard_us <= $LIVENESS_US then return 'p' end
-    return 'm'
-  end
-
-  local function queue_of(crowd, entry)
-    if entry[$PHASE] ~= $WAITING then return 'm' end
-    return queue_at(entry[$HEARD_US], crowd.head[$JUDGED_US])
-  end
-
-  local function line_up(crowd, entry, place, queue)
-    call('ZADD', crowd.left .. queue .. crowd.right, place, entry[$RID])
-    count(crowd, QUEUES[queue], 1)
-    if queue ~= 'm' then announce(crowd, entry, 1) end
-  end
-
-  local function step_out(crowd, entry, queue)
-    call('ZREM', crowd.left .. queue .. crowd.right, entry[$RID])
-    count(crowd, QUEUES[queue], -1)
-    crowd.head[$SETTLED] = 0
-    if queue ~= 'm' then announce(crowd, entry, -1) end
-  end
-
   -- Notes until when it stands in this queue.
   local function watch(crowd, entry, queue)
     local until_us = entry[$NOT_AFTER_US]
@@ -119,61 +50,7 @@ local function crowds()
       until_us = math.min(until_us, entry[$HEARD_US] + $LIVENESS_US)
     end
     call('ZADD', crowd.left .. 'w' .. crowd.right, digits(until_us), entry[$RID])
-    due(crowd.head, until_us + 1)
-  end
-
-  local function stand(crowd, entry, place)
-    local queue = queue_of(crowd, entry)
-    keep(crowd, entry[$NOT_AFTER_US])
-    watch(crowd, entry, queue)
-    line_up(crowd, entry, place, queue)
-  end
-
-  local function leave(crowd, entry, queue)
-    call('ZREM', crowd.left .. 'w' .. crowd.right, entry[$RID])
-    step_out(crowd, entry, queue)
-  end
-
-  -- Whether there is anybody who would fit.
-  local function has_room(head)
-    return head[$WHOLE] == 0 and (head[$UNITS] == 0 or head[$UNITS] < head[$SIZE])
-  end
-
-  local function fits(head, weight, size)
-    return leaves({ units = head[$UNITS], whole = head[$WHOLE] }, weight, size)
-  end
-
-  -- Answers the entry of `asker`, if it was installed.
-  local function hand_over(crowd, asker)
-    local head, before, asked = crowd.head, nil, nil
-    while head[$FRESH] + head[$PALE] > 0 and has_room(head) do
-      local rid
-      if head[$PALE] == 0 and not before then
-        rid = call('ZRANGE', crowd.left .. 'f' .. crowd.right, 0, 0)[1]
-      else
-        rid = seldom().next_in_turn(crowd, before)
-      end
-      if not rid then break end
-      local entry, place = find(crowd, rid)
-      if not entry then
-        seldom().miss(crowd)
-        break
-      end
-      if entry[$WEIGHT] <= head[$SIZE] then
-        if not fits(head, entry[$WEIGHT], head[$SIZE]) then break end
-        local queue = queue_of(crowd, entry)
-        install(head, entry)
-        keep(crowd, lease_us + head[$LAST] - wall_us)
-        hold(crowd, entry, place)
-        leave(crowd, entry, queue)
-        write(crowd, entry, place)
-        if rid == asker then asked = entry end
-      else
-        before = place
-      end
-    end
-    head[$SETTLED] = 1
-    return asked
+    due(crowd, until_us + 1)
   end
 
   -- Whoever is answered this was heard from just now; `ahead` of it stand so many who were, too.
@@ -188,10 +65,471 @@ local function crowds()
     return queued(ahead, rank, expiry)
   end
 
-  local function next_place(head)
-    local place = head[$NEXT]
-    head[$NEXT] = place + 1
-    return string.format('%016.0f', place)
+  local function make_moves()
+    local QUEUES = { f = $FRESH, p = $PALE, m = $MUTE }
+    local seldom_made
+    local seldom
+
+    -- A part that was empty was gone, and its expiry with it.
+    local function count(crowd, field, by)
+      local head = crowd.head
+      if head[field] == 0 then crowd.grown = true end
+      head[field] = head[field] + by
+    end
+
+    local function announce(crowd, entry, by)
+      local head = crowd.head
+      local speakers = head[$SPEAKERS]
+      if speakers > 0 and speakers + by > 0
+        and entry[$CAPACITY] == head[$SIZE] and entry[$REVISION] == head[$SIZE_REVISION] then
+        head[$SPEAKERS] = speakers + by
+      else
+        seldom().announce(crowd, entry, by)
+      end
+    end
+
+    local function take(crowd, weight, by)
+      local head = crowd.head
+      if weight == ALL then
+        head[$WHOLE] = head[$WHOLE] + by
+      else
+        head[$UNITS] = head[$UNITS] + by * weight
+      end
+      head[$SETTLED] = 0
+    end
+
+    local function hold(crowd, entry, place)
+      local rid, head, left, right = entry[$RID], crowd.head, crowd.left, crowd.right
+      call('ZADD', left .. 'h' .. right, place, rid)
+      call('ZADD', left .. 'x' .. right, digits(entry[$EXPIRES_US]), rid)
+      count(crowd, $HOLDERS, 1)
+      take(crowd, entry[$WEIGHT], 1)
+      announce(crowd, entry, 1)
+      due(crowd, entry[$EXPIRES_US])
+      keep(crowd, math.max(entry[$EXPIRES_US], entry[$NOT_AFTER_US]))
+    end
+
+    local function unhold(crowd, entry)
+      local rid, left, right = entry[$RID], crowd.left, crowd.right
+      call('ZREM', left .. 'h' .. right, rid)
+      call('ZREM', left .. 'x' .. right, rid)
+      count(crowd, $HOLDERS, -1)
+      take(crowd, entry[$WEIGHT], -1)
+      announce(crowd, entry, -1)
+    end
+
+    local function queue_at(heard_us, now_us)
+      if now_us - heard_us <= $FRESH_US then return 'f' end
+      if now_us - heard_us <= $LIVENESS_US then return 'p' end
+      return 'm'
+    end
+
+    local function queue_of(crowd, entry)
+      if entry[$PHASE] ~= $WAITING then return 'm' end
+      return queue_at(entry[$HEARD_US], crowd.head[$JUDGED_US])
+    end
+
+    local function line_up(crowd, entry, place, queue)
+      call('ZADD', crowd.left .. queue .. crowd.right, place, entry[$RID])
+      count(crowd, QUEUES[queue], 1)
+      if queue ~= 'm' then announce(crowd, entry, 1) end
+    end
+
+    local function step_out(crowd, entry, queue)
+      call('ZREM', crowd.left .. queue .. crowd.right, entry[$RID])
+      count(crowd, QUEUES[queue], -1)
+      crowd.head[$SETTLED] = 0
+      if queue ~= 'm' then announce(crowd, entry, -1) end
+    end
+
+    local function stand(crowd, entry, place)
+      local queue = queue_of(crowd, entry)
+      keep(crowd, entry[$NOT_AFTER_US])
+      watch(crowd, entry, queue)
+      line_up(crowd, entry, place, queue)
+    end
+
+    local function leave(crowd, entry, queue)
+      call('ZREM', crowd.left .. 'w' .. crowd.right, entry[$RID])
+      step_out(crowd, entry, queue)
+    end
+
+    -- Whether there is anybody who would fit.
+    local function has_room(head)
+      return head[$WHOLE] == 0 and (head[$UNITS] == 0 or head[$UNITS] < head[$SIZE])
+    end
+
+    local function fits(head, weight, size)
+      return leaves({ units = head[$UNITS], whole = head[$WHOLE] }, weight, size)
+    end
+
+    -- Answers the entry of `asker`, if it was installed.
+    local function hand_over(crowd, asker)
+      local head, before, asked = crowd.head, nil, nil
+      while head[$FRESH] + head[$PALE] > 0 and has_room(head) do
+        local rid
+        if head[$PALE] == 0 and not before then
+          rid = call('ZRANGE', crowd.left .. 'f' .. crowd.right, 0, 0)[1]
+        else
+          rid = seldom().next_in_turn(crowd, before)
+        end
+        if not rid then break end
+        local entry, place = find(crowd, rid)
+        if not entry then
+          seldom().miss(crowd)
+          break
+        end
+        if entry[$WEIGHT] <= head[$SIZE] then
+          if not fits(head, entry[$WEIGHT], head[$SIZE]) then break end
+          local queue = queue_of(crowd, entry)
+          install(head, entry)
+          keep(crowd, lease_us + head[$LAST] - wall_us)
+          hold(crowd, entry, place)
+          leave(crowd, entry, queue)
+          write(crowd, entry, place)
+          if rid == asker then asked = entry end
+        else
+          before = place
+        end
+      end
+      head[$SETTLED] = 1
+      return asked
+    end
+
+    local function next_place(head)
+      local place = head[$NEXT]
+      head[$NEXT] = place + 1
+      return string.format('%016.0f', place)
+    end
+
+    -- A waiter that asks again, in this queue so far.
+    local function hear_again(crowd, entry, place, queue, capacity)
+      local head, rid = crowd.head, entry[$RID]
+      if entry[$WEIGHT] > capacity then
+        call('HDEL', crowd.entries, rid)
+        leave(crowd, entry, queue)
+        hand_over(crowd)
+        return { $REPLY_TOO_HEAVY, capacity }
+      end
+      watch(crowd, entry, 'f')
+      if queue ~= 'f' then
+        step_out(crowd, entry, queue)
+        line_up(crowd, entry, place, 'f')
+      end
+      write(crowd, entry, place)
+      local installed = head[$SETTLED] == 0 and hand_over(crowd, rid)
+      if installed then return granted(installed, head[$FRESH] + head[$PALE] > 0) end
+      return answer_waiter(crowd, call('ZRANK', crowd.left .. 'f' .. crowd.right, rid) or 0, place)
+    end
+
+    local function come(crowd, entry, wait, capacity)
+      local head, weight = crowd.head, entry[$WEIGHT]
+      local contended = head[$FRESH] + head[$PALE] > 0
+      if weight > capacity then return { $REPLY_TOO_HEAVY, capacity } end
+      local free = not contended and fits(head, weight, capacity)
+      if not free and not wait then return seldom().busy(crowd) end
+      local place = next_place(head)
+      if free then
+        hold_now(head, entry)
+        keep(crowd, lease_us + head[$LAST] - wall_us)
+        hold(crowd, entry, place)
+        write(crowd, entry, place)
+        return granted(entry, false)
+      end
+      if not contended then
+        for _, other in ipairs(call('ZRANGE', crowd.left .. 'h' .. crowd.right, 0, -1)) do
+          notices[#notices + 1] = { '$NOTICE_CONTENDED', other }
+        end
+      end
+      stand(crowd, entry, place)
+      write(crowd, entry, place)
+      -- Those before it may all be too heavy, and so in nobody's way.
+      if contended and has_room(head) then head[$SETTLED] = 0 end
+      return answer_waiter(crowd, head[$FRESH] - 1, place)
+    end
+
+    local function release(crowd)
+      local rid, not_after_us, used, close_until_us = word(), number(), number(), number()
+      if lease_us > not_after_us then return { $REPLY_STALE } end
+      local was = $WAS_ABSENT
+      local entry = find(crowd, rid)
+      if entry then
+        call('HDEL', crowd.entries, rid)
+        if holds(entry) then
+          was = $WAS_HELD
+          unhold(crowd, entry)
+          give_back(crowd.head, entry, used)
+        else
+          was = $WAS_QUEUED
+          leave(crowd, entry, queue_of(crowd, entry))
+        end
+      end
+      if close_until_us > lease_us then seldom().close(crowd, rid, close_until_us) end
+      if crowd.head[$SETTLED] == 0 then hand_over(crowd) end
+      return { $REPLY_RELEASED, was }
+    end
+
+    local function reweigh(crowd, entry, place, change, weight)
+      if change > entry[$WEIGHED] then
+        local head = crowd.head
+        local contended = head[$FRESH] + head[$PALE] > 0
+        entry[$WEIGHED] = change
+        take(crowd, entry[$WEIGHT], -1)
+        if not grows(entry[$WEIGHT], weight) or (not contended and fits(head, weight, head[$SIZE])) then
+          take(crowd, weight, 1)
+          entry[$WEIGHT] = weight
+        else
+          take(crowd, entry[$WEIGHT], 1)
+        end
+        write(crowd, entry, place)
+        hand_over(crowd)
+      end
+      return { $REPLY_WEIGHED, entry[$WEIGHT] }
+    end
+
+    local function make_seldom()
+      local PARTS = { 'e', 'h', 'x', 'f', 'p', 'm', 'w', 'c', 's' }
+      local made = {}
+
+      local function part(crowd, letter)
+        return crowd.left .. letter .. crowd.right
+      end
+
+      local function waiters(head)
+        return head[$FRESH] + head[$PALE] + head[$MUTE]
+      end
+
+      function made.keys(crowd)
+        local keys = {}
+        for i, letter in ipairs(PARTS) do keys[i] = part(crowd, letter) end
+        return keys
+      end
+
+      function made.dissolve(crowd)
+        call('DEL', unpack(made.keys(crowd)))
+      end
+
+      -- A member without its entry: a part was lost, which the next look at the parts will find.
+      function made.miss(crowd)
+        crowd.head[$DUE_US] = 0
+      end
+
+      -- The first live waiter behind `before`.
+      function made.next_in_turn(crowd, before)
+        local from, rid, place = before and '(' .. before or '-inf', nil, nil
+        for _, queue in ipairs({ 'f', 'p' }) do
+          local first = call('ZRANGE', part(crowd, queue), from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+          local its = tonumber(first[2])
+          if its and (not place or its < place) then rid, place = first[1], its end
+        end
+        return rid
+      end
+
+      function made.busy(crowd)
+        local rid, its
+        for _, letter in ipairs(crowd.head[$HOLDERS] > 0 and { 'h' } or { 'f', 'p', 'm' }) do
+          local found = call('ZRANGE', part(crowd, letter), 0, 0, 'WITHSCORES')
+          local place = tonumber(found[2])
+          if place and (not its or place < its) then rid, its = found[1], place end
+        end
+        return busy({ rid and find(crowd, rid) or nil })
+      end
+
+      -- Announcements beside the one in force.
+      local function aside_of(size, revision)
+        return string.format('%016.0f%010.0f', revision, 4294967295 - size)
+      end
+
+      local function told(crowd, aside)
+        return tonumber(call('HGET', crowd.entries, '#' .. aside) or 0)
+      end
+
+      local function put_aside(crowd, size, revision, by)
+        local aside = aside_of(size, revision)
+        local speakers = told(crowd, aside)
+        if speakers == 0 then
+          call('ZADD', part(crowd, 's'), 0, aside)
+          crowd.grown = true
+        end
+        if speakers + by > 0 then
+          call('HSET', crowd.entries, '#' .. aside, speakers + by)
+        else
+          call('HDEL', crowd.entries, '#' .. aside)
+          call('ZREM', part(crowd, 's'), aside)
+        end
+      end
+
+      function made.announce(crowd, entry, by)
+        local head, size, revision = crowd.head, entry[$CAPACITY], entry[$REVISION]
+        local in_force, since = head[$SIZE], head[$SIZE_REVISION]
+        if head[$SPEAKERS] == 0 then
+          head[$SIZE], head[$SIZE_REVISION], head[$SPEAKERS], head[$SETTLED] = size, revision, 1, 0
+        elseif size ~= in_force or revision ~= since then
+          local best, best_revision = better(in_force, since, size, revision)
+          if best == size and best_revision == revision then
+            put_aside(crowd, in_force, since, head[$SPEAKERS])
+            head[$SIZE], head[$SIZE_REVISION], head[$SPEAKERS], head[$SETTLED] = size, revision, 1, 0
+          else
+            put_aside(crowd, size, revision, by)
+          end
+        else
+          -- The last that spoke for it falls silent: the next best is in force.
+          head[$SPEAKERS], head[$SETTLED] = 0, 0
+          local aside = call('ZRANGE', part(crowd, 's'), 0, 0, 'REV')[1]
+          if aside then
+            local speakers = told(crowd, aside)
+            head[$SIZE_REVISION] = tonumber(string.sub(aside, 1, 16))
+            head[$SIZE] = 4294967295 - tonumber(string.sub(aside, 17))
+            head[$SPEAKERS] = speakers
+            put_aside(crowd, head[$SIZE], head[$SIZE_REVISION], -speakers)
+          end
+        end
+      end
+
+      local function end_request(crowd, rid, until_us, place)
+        call('ZADD', part(crowd, 'c'), digits(until_us), rid)
+        call('HSET', crowd.entries, '!' .. rid, place .. digits(until_us))
+        due(crowd, until_us)
+        keep(crowd, until_us)
+      end
+
+      function made.close(crowd, rid, until_us)
+        local known = crowd.head[$ENDED] > 0 and call('HGET', crowd.entries, '!' .. rid)
+        if known then
+          end_request(crowd, rid, math.max(tonumber(string.sub(known, 17)), until_us), string.sub(known, 1, 16))
+        else
+          count(crowd, $ENDED, 1)
+          end_request(crowd, rid, until_us, next_place(crowd.head))
+        end
+      end
+
+      -- Whether all that was counted is there: a server that evicts keys may have taken a part.
+      local function is_whole(crowd)
+        local head, standing = crowd.head, waiters(crowd.head)
+        local function has(letter, members)
+          return call('ZCARD', part(crowd, letter)) == members
+        end
+        return has('h', head[$HOLDERS]) and has('x', head[$HOLDERS]) and has('c', head[$ENDED]) and has('w', standing)
+          and has('f', head[$FRESH]) and has('p', head[$PALE]) and has('m', head[$MUTE])
+          and call('HLEN', crowd.entries) == head[$HOLDERS] + standing + head[$ENDED] + call('ZCARD', part(crowd, 's'))
+      end
+
+      -- How a waiter stands now that its time has come.
+      local function judge(crowd, rid)
+        local entry, place = find(crowd, rid)
+        local queue = queue_of(crowd, entry)
+        if entry[$NOT_AFTER_US] < lease_us then
+          leave(crowd, entry, queue)
+          call('HDEL', crowd.entries, rid)
+          return
+        end
+        local now_in = entry[$PHASE] == $WAITING and queue_at(entry[$HEARD_US], lease_us) or 'm'
+        if now_in ~= queue then
+          step_out(crowd, entry, queue)
+          line_up(crowd, entry, place, now_in)
+          watch(crowd, entry, now_in)
+        end
+      end
+
+      local function expire(crowd)
+        local head, now = crowd.head, digits(lease_us)
+        local function past(counted, letter, bound)
+          return counted > 0 and call('ZRANGE', part(crowd, letter), '-inf', bound, 'BYSCORE') or {}
+        end
+        for _, rid in ipairs(past(head[$ENDED], 'c', now)) do
+          call('ZREM', part(crowd, 'c'), rid)
+          call('HDEL', crowd.entries, '!' .. rid)
+          head[$ENDED] = head[$ENDED] - 1
+        end
+        for _, rid in ipairs(past(head[$HOLDERS], 'x', now)) do
+          local entry, place = find(crowd, rid)
+          unhold(crowd, entry)
+          if entry[$PHASE] == $GRANTED and entry[$NOT_AFTER_US] >= lease_us then
+            become_dormant(entry)
+            write(crowd, entry, place)
+            stand(crowd, entry, place)
+          else
+            call('HDEL', crowd.entries, rid)
+          end
+        end
+        for _, rid in ipairs(past(waiters(head), 'w', '(' .. now)) do judge(crowd, rid) end
+        if lease_us < head[$JUDGED_US] then
+          -- The clock went back: some may not have been silent for so long.
+          for _, queue in ipairs({ 'p', 'm' }) do
+            for _, rid in ipairs(call('ZRANGE', part(crowd, queue), 0, -1)) do judge(crowd, rid) end
+          end
+        end
+        head[$JUDGED_US] = lease_us
+      end
+
+      -- Lets time take effect. False if a part is gone: nothing of the crowd can be believed any more.
+      function made.let_time_pass(crowd)
+        if not is_whole(crowd) then return false end
+        expire(crowd)
+        local head = crowd.head
+        head[$DUE_US] = $NEVER
+        local function first(counted, letter, after_us)
+          if counted > 0 then due(crowd, tonumber(call('ZRANGE', part(crowd, letter), 0, 0, 'WITHSCORES')[2]) + after_us) end
+        end
+        first(head[$ENDED], 'c', 0)
+        first(head[$HOLDERS], 'x', 0)
+        first(waiters(head), 'w', 1)
+        return true
+      end
+
+      -- From a record that has grown: every call's expiry has taken effect in it.
+      function made.gather(crowd, record)
+        local head = { record[$LAST], record[$EPOCH], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, $NEVER, lease_us, 0, 0 }
+        crowd.head = head
+        made.dissolve(crowd)
+        for _, entry in ipairs(record[$ENTRIES]) do
+          local place = next_place(head)
+          if holds(entry) then hold(crowd, entry, place) else stand(crowd, entry, place) end
+          write(crowd, entry, place)
+        end
+        for _, ended in ipairs(record[$CLOSED]) do made.close(crowd, ended[$RID], ended[$UNTIL_US]) end
+        keep(crowd, lease_us + head[$LAST] - wall_us)
+      end
+
+      -- Back to a record.
+      function made.disperse(crowd)
+        local entries, ended = {}, {}
+        local fields = call('HGETALL', crowd.entries)
+        for i = 1, #fields, 2 do
+          local field, place, rest = fields[i], string.sub(fields[i + 1], 1, 16), string.sub(fields[i + 1], 17)
+          local kind = string.sub(field, 1, 1)
+          if kind == '!' then
+            ended[#ended + 1] = { place, { string.sub(field, 2), tonumber(rest) } }
+          elseif kind ~= '#' then
+            entries[#entries + 1] = { place, cmsgpack.unpack(rest) }
+          end
+        end
+        local function in_line(items)
+          table.sort(items, function(a, b) return a[1] < b[1] end)
+          for i, item in ipairs(items) do items[i] = item[2] end
+          return items
+        end
+        made.dissolve(crowd)
+        return { crowd.head[$LAST], crowd.head[$EPOCH], in_line(entries), in_line(ended) }
+      end
+
+      return made
+    end
+
+
+    function seldom()
+      seldom_made = seldom_made or make_seldom()
+      return seldom_made
+    end
+
+    return { seldom = seldom, queue_of = queue_of, hand_over = hand_over, hear_again = hear_again, come = come,
+      release = release, reweigh = reweigh }
+  end
+
+  function moves(crowd)
+    crowd.moved = true
+    moves_made = moves_made or make_moves()
+    return moves_made
   end
 
   local function acquire(crowd)
@@ -202,341 +540,44 @@ local function crowds()
     if head[$ENDED] > 0 and call('HGET', crowd.entries, '!' .. rid) then return { $REPLY_CLOSED } end
     local capacity = size
     if head[$SPEAKERS] > 0 then capacity = better(head[$SIZE], head[$SIZE_REVISION], size, revision) end
-    local contended = head[$FRESH] + head[$PALE] > 0
     local entry, place = find(crowd, rid)
-    if entry then
-      if holds(entry) then return granted(entry, contended) end
-      local before = queue_of(crowd, entry)
+    if not entry then
+      entry = newcomer(rid, weight, ttl_us, want, seen, not_after_us, label, size, revision)
+      return moves(crowd).come(crowd, entry, wait, capacity)
+    end
+    if holds(entry) then return granted(entry, head[$FRESH] + head[$PALE] > 0) end
+    if head[$SETTLED] == 1 and entry[$PHASE] == $WAITING and head[$JUDGED_US] - entry[$HEARD_US] <= $FRESH_US
+      and entry[$WEIGHT] <= capacity then
+      -- The most frequent call of all: it only says that it lives.
       hear(entry, want, seen)
-      if entry[$WEIGHT] > capacity then
-        call('HDEL', crowd.entries, rid)
-        leave(crowd, entry, before)
-        hand_over(crowd)
-        return { $REPLY_TOO_HEAVY, capacity }
-      end
       watch(crowd, entry, 'f')
-      if before ~= 'f' then
-        step_out(crowd, entry, before)
-        line_up(crowd, entry, place, 'f')
-      end
       write(crowd, entry, place)
-      local installed = head[$SETTLED] == 0 and hand_over(crowd, rid)
-      if installed then return granted(installed, head[$FRESH] + head[$PALE] > 0) end
       return answer_waiter(crowd, call('ZRANK', crowd.left .. 'f' .. crowd.right, rid) or 0, place)
     end
-    if weight > capacity then return { $REPLY_TOO_HEAVY, capacity } end
-    local free = not contended and fits(head, weight, capacity)
-    if not free and not wait then return seldom().busy(crowd) end
-    entry, place = newcomer(rid, weight, ttl_us, want, seen, not_after_us, label, size, revision), next_place(head)
-    if free then
-      hold_now(head, entry)
-      keep(crowd, lease_us + head[$LAST] - wall_us)
-      hold(crowd, entry, place)
-      write(crowd, entry, place)
-      return granted(entry, false)
-    end
-    if not contended then
-      for _, other in ipairs(call('ZRANGE', crowd.left .. 'h' .. crowd.right, 0, -1)) do
-        notices[#notices + 1] = { '$NOTICE_CONTENDED', other }
-      end
-    end
-    stand(crowd, entry, place)
-    write(crowd, entry, place)
-    -- Those before it may all be too heavy, and so in nobody's way.
-    if contended and has_room(head) then head[$SETTLED] = 0 end
-    return answer_waiter(crowd, head[$FRESH] - 1, place)
-  end
-
-  local function release(crowd)
-    local rid, not_after_us, used, close_until_us = word(), number(), number(), number()
-    if lease_us > not_after_us then return { $REPLY_STALE } end
-    local was = $WAS_ABSENT
-    local entry = find(crowd, rid)
-    if entry then
-      call('HDEL', crowd.entries, rid)
-      if holds(entry) then
-        was = $WAS_HELD
-        unhold(crowd, entry)
-        give_back(crowd.head, entry, used)
-      else
-        was = $WAS_QUEUED
-        leave(crowd, entry, queue_of(crowd, entry))
-      end
-    end
-    if close_until_us > lease_us then seldom().close(crowd, rid, close_until_us) end
-    if crowd.head[$SETTLED] == 0 then hand_over(crowd) end
-    return { $REPLY_RELEASED, was }
+    local queue = moves(crowd).queue_of(crowd, entry)
+    hear(entry, want, seen)
+    return moves(crowd).hear_again(crowd, entry, place, queue, capacity)
   end
 
   -- What is asked of a holder.
   local function ask_holder(crowd, op)
-    local head, rid, not_after_us = crowd.head, word(), number()
-    local change, more
-    if op == '$OP_RENEW' then change = number() else change, more = number(), word() end
+    local head, rid, not_after_us, change = crowd.head, word(), number(), number()
+    local more = op ~= '$OP_RENEW' and word()
     if lease_us > not_after_us then return { $REPLY_STALE } end
     local entry, place = find(crowd, rid)
     if not entry or not holds(entry) then return { $REPLY_NOT_HELD } end
-    local contended = head[$FRESH] + head[$PALE] > 0
     if op == '$OP_RENEW' then
       if extend(entry, change) then
         call('ZADD', crowd.left .. 'x' .. crowd.right, digits(entry[$EXPIRES_US]), rid)
-        due(head, entry[$EXPIRES_US])
+        due(crowd, entry[$EXPIRES_US])
         keep(crowd, entry[$EXPIRES_US])
         write(crowd, entry, place)
       end
-      return renewed(entry, contended)
+      return renewed(entry, head[$FRESH] + head[$PALE] > 0)
     end
-    if op == '$OP_REVOKE' then
-      if tell_to_go(entry, change, more) then write(crowd, entry, place) end
-      return { $REPLY_REVOKED }
-    end
-    local had, weight = entry[$WEIGHT], tonumber(more)
-    if change > entry[$WEIGHED] then
-      entry[$WEIGHED] = change
-      take(head, had, -1)
-      if not grows(had, weight) or (not contended and fits(head, weight, head[$SIZE])) then
-        entry[$WEIGHT] = weight
-      end
-      take(head, entry[$WEIGHT], 1)
-      write(crowd, entry, place)
-      hand_over(crowd)
-    end
-    return { $REPLY_WEIGHED, entry[$WEIGHT] }
-  end
-
-  local function make_seldom()
-    local PARTS = { 'e', 'h', 'x', 'f', 'p', 'm', 'w', 'c', 's' }
-    local made = {}
-
-    local function part(crowd, letter)
-      return crowd.left .. letter .. crowd.right
-    end
-
-    local function waiters(head)
-      return head[$FRESH] + head[$PALE] + head[$MUTE]
-    end
-
-    function made.keys(crowd)
-      local keys = {}
-      for i, letter in ipairs(PARTS) do keys[i] = part(crowd, letter) end
-      return keys
-    end
-
-    function made.dissolve(crowd)
-      call('DEL', unpack(made.keys(crowd)))
-    end
-
-    -- A member without its entry: a part was lost, which the next look at the parts will find.
-    function made.miss(crowd)
-      crowd.head[$DUE_US] = 0
-    end
-
-    -- The first live waiter behind `before`.
-    function made.next_in_turn(crowd, before)
-      local from, rid, place = before and '(' .. before or '-inf', nil, nil
-      for _, queue in ipairs({ 'f', 'p' }) do
-        local first = call('ZRANGE', part(crowd, queue), from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
-        local its = tonumber(first[2])
-        if its and (not place or its < place) then rid, place = first[1], its end
-      end
-      return rid
-    end
-
-    function made.busy(crowd)
-      local rid, its
-      for _, letter in ipairs(crowd.head[$HOLDERS] > 0 and { 'h' } or { 'f', 'p', 'm' }) do
-        local found = call('ZRANGE', part(crowd, letter), 0, 0, 'WITHSCORES')
-        local place = tonumber(found[2])
-        if place and (not its or place < its) then rid, its = found[1], place end
-      end
-      return busy({ rid and find(crowd, rid) or nil })
-    end
-
-    -- Announcements beside the one in force.
-    local function aside_of(size, revision)
-      return string.format('%016.0f%010.0f', revision, 4294967295 - size)
-    end
-
-    local function told(crowd, aside)
-      return tonumber(call('HGET', crowd.entries, '#' .. aside) or 0)
-    end
-
-    local function put_aside(crowd, size, revision, by)
-      local aside = aside_of(size, revision)
-      local speakers = told(crowd, aside)
-      if speakers == 0 then
-        call('ZADD', part(crowd, 's'), 0, aside)
-        crowd.grown = true
-      end
-      if speakers + by > 0 then
-        call('HSET', crowd.entries, '#' .. aside, speakers + by)
-      else
-        call('HDEL', crowd.entries, '#' .. aside)
-        call('ZREM', part(crowd, 's'), aside)
-      end
-    end
-
-    function made.announce(crowd, entry, by)
-      local head, size, revision = crowd.head, entry[$CAPACITY], entry[$REVISION]
-      local in_force, since = head[$SIZE], head[$SIZE_REVISION]
-      if head[$SPEAKERS] == 0 then
-        head[$SIZE], head[$SIZE_REVISION], head[$SPEAKERS], head[$SETTLED] = size, revision, 1, 0
-      elseif size ~= in_force or revision ~= since then
-        local best, best_revision = better(in_force, since, size, revision)
-        if best == size and best_revision == revision then
-          put_aside(crowd, in_force, since, head[$SPEAKERS])
-          head[$SIZE], head[$SIZE_REVISION], head[$SPEAKERS], head[$SETTLED] = size, revision, 1, 0
-        else
-          put_aside(crowd, size, revision, by)
-        end
-      else
-        -- The last that spoke for it falls silent: the next best is in force.
-        head[$SPEAKERS], head[$SETTLED] = 0, 0
-        local aside = call('ZRANGE', part(crowd, 's'), 0, 0, 'REV')[1]
-        if aside then
-          local speakers = told(crowd, aside)
-          head[$SIZE_REVISION] = tonumber(string.sub(aside, 1, 16))
-          head[$SIZE] = 4294967295 - tonumber(string.sub(aside, 17))
-          head[$SPEAKERS] = speakers
-          put_aside(crowd, head[$SIZE], head[$SIZE_REVISION], -speakers)
-        end
-      end
-    end
-
-    local function end_request(crowd, rid, until_us, place)
-      call('ZADD', part(crowd, 'c'), digits(until_us), rid)
-      call('HSET', crowd.entries, '!' .. rid, place .. digits(until_us))
-      due(crowd.head, until_us)
-      keep(crowd, until_us)
-    end
-
-    function made.close(crowd, rid, until_us)
-      local known = crowd.head[$ENDED] > 0 and call('HGET', crowd.entries, '!' .. rid)
-      if known then
-        end_request(crowd, rid, math.max(tonumber(string.sub(known, 17)), until_us), string.sub(known, 1, 16))
-      else
-        count(crowd, $ENDED, 1)
-        end_request(crowd, rid, until_us, next_place(crowd.head))
-      end
-    end
-
-    -- Whether all that was counted is there: a server that evicts keys may have taken a part.
-    local function is_whole(crowd)
-      local head, standing = crowd.head, waiters(crowd.head)
-      local function has(letter, members)
-        return call('ZCARD', part(crowd, letter)) == members
-      end
-      return has('h', head[$HOLDERS]) and has('x', head[$HOLDERS]) and has('c', head[$ENDED]) and has('w', standing)
-        and has('f', head[$FRESH]) and has('p', head[$PALE]) and has('m', head[$MUTE])
-        and call('HLEN', crowd.entries) == head[$HOLDERS] + standing + head[$ENDED] + call('ZCARD', part(crowd, 's'))
-    end
-
-    -- How a waiter stands now that its time has come.
-    local function judge(crowd, rid)
-      local entry, place = find(crowd, rid)
-      local queue = queue_of(crowd, entry)
-      if entry[$NOT_AFTER_US] < lease_us then
-        leave(crowd, entry, queue)
-        call('HDEL', crowd.entries, rid)
-        return
-      end
-      local now_in = entry[$PHASE] == $WAITING and queue_at(entry[$HEARD_US], lease_us) or 'm'
-      if now_in ~= queue then
-        step_out(crowd, entry, queue)
-        line_up(crowd, entry, place, now_in)
-        watch(crowd, entry, now_in)
-      end
-    end
-
-    local function expire(crowd)
-      local head, now = crowd.head, digits(lease_us)
-      local function past(counted, letter, bound)
-        return counted > 0 and call('ZRANGE', part(crowd, letter), '-inf', bound, 'BYSCORE') or {}
-      end
-      for _, rid in ipairs(past(head[$ENDED], 'c', now)) do
-        call('ZREM', part(crowd, 'c'), rid)
-        call('HDEL', crowd.entries, '!' .. rid)
-        head[$ENDED] = head[$ENDED] - 1
-      end
-      for _, rid in ipairs(past(head[$HOLDERS], 'x', now)) do
-        local entry, place = find(crowd, rid)
-        unhold(crowd, entry)
-        if entry[$PHASE] == $GRANTED and entry[$NOT_AFTER_US] >= lease_us then
-          become_dormant(entry)
-          write(crowd, entry, place)
-          stand(crowd, entry, place)
-        else
-          call('HDEL', crowd.entries, rid)
-        end
-      end
-      for _, rid in ipairs(past(waiters(head), 'w', '(' .. now)) do judge(crowd, rid) end
-      if lease_us < head[$JUDGED_US] then
-        -- The clock went back: some may not have been silent for so long.
-        for _, queue in ipairs({ 'p', 'm' }) do
-          for _, rid in ipairs(call('ZRANGE', part(crowd, queue), 0, -1)) do judge(crowd, rid) end
-        end
-      end
-      head[$JUDGED_US] = lease_us
-    end
-
-    -- Lets time take effect. False if a part is gone: nothing of the crowd can be believed any more.
-    function made.let_time_pass(crowd)
-      if not is_whole(crowd) then return false end
-      expire(crowd)
-      local head = crowd.head
-      head[$DUE_US] = $NEVER
-      local function first(counted, letter, after_us)
-        if counted > 0 then due(head, tonumber(call('ZRANGE', part(crowd, letter), 0, 0, 'WITHSCORES')[2]) + after_us) end
-      end
-      first(head[$ENDED], 'c', 0)
-      first(head[$HOLDERS], 'x', 0)
-      first(waiters(head), 'w', 1)
-      return true
-    end
-
-    -- From a record that has grown: every call's expiry has taken effect in it.
-    function made.gather(crowd, record)
-      local head = { record[$LAST], record[$EPOCH], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, $NEVER, lease_us, 0, 0 }
-      crowd.head = head
-      made.dissolve(crowd)
-      for _, entry in ipairs(record[$ENTRIES]) do
-        local place = next_place(head)
-        if holds(entry) then hold(crowd, entry, place) else stand(crowd, entry, place) end
-        write(crowd, entry, place)
-      end
-      for _, ended in ipairs(record[$CLOSED]) do made.close(crowd, ended[$RID], ended[$UNTIL_US]) end
-      keep(crowd, lease_us + head[$LAST] - wall_us)
-    end
-
-    -- Back to a record.
-    function made.disperse(crowd)
-      local entries, ended = {}, {}
-      local fields = call('HGETALL', crowd.entries)
-      for i = 1, #fields, 2 do
-        local field, place, rest = fields[i], string.sub(fields[i + 1], 1, 16), string.sub(fields[i + 1], 17)
-        local kind = string.sub(field, 1, 1)
-        if kind == '!' then
-          ended[#ended + 1] = { place, { string.sub(field, 2), tonumber(rest) } }
-        elseif kind ~= '#' then
-          entries[#entries + 1] = { place, cmsgpack.unpack(rest) }
-        end
-      end
-      local function in_line(items)
-        table.sort(items, function(a, b) return a[1] < b[1] end)
-        for i, item in ipairs(items) do items[i] = item[2] end
-        return items
-      end
-      made.dissolve(crowd)
-      return { crowd.head[$LAST], crowd.head[$EPOCH], in_line(entries), in_line(ended) }
-    end
-
-    return made
-  end
-
-  local seldom_made
-  function seldom()
-    seldom_made = seldom_made or make_seldom()
-    return seldom_made
+    if op == '$OP_REWEIGH' then return moves(crowd).reweigh(crowd, entry, place, change, tonumber(more)) end
+    if tell_to_go(entry, change, more) then write(crowd, entry, place) end
+    return { $REPLY_REVOKED }
   end
 
   -- All of a resource's keys stand behind the same hash tag.
@@ -550,26 +591,26 @@ local function crowds()
   local function let_time_pass(crowd)
     local head = crowd.head
     if head[$EPOCH] ~= epoch then return false end
-    return (head[$JUDGED_US] <= lease_us and lease_us < head[$DUE_US]) or seldom().let_time_pass(crowd)
+    return (head[$JUDGED_US] <= lease_us and lease_us < head[$DUE_US]) or moves(crowd).seldom().let_time_pass(crowd)
   end
 
   local function run(crowd, op)
     if op == '$OP_INSPECT' then
       return { $REPLY_INSPECTED, crowd.head[$LAST], crowd.head[$EPOCH], call('HGETALL', crowd.entries) }
     end
-    if crowd.head[$SETTLED] == 0 then hand_over(crowd) end
+    if crowd.head[$SETTLED] == 0 then moves(crowd).hand_over(crowd) end
     if op == '$OP_ACQUIRE' then return acquire(crowd) end
-    if op == '$OP_RELEASE' then return release(crowd) end
+    if op == '$OP_RELEASE' then return moves(crowd).release(crowd) end
     return ask_holder(crowd, op)
   end
 
   local function save(key, crowd, stored)
-    local head = crowd.head
-    local bytes = '$CROWD' .. cmsgpack.pack(head)
+    if not crowd.grown and not crowd.moved then return end
+    local bytes = '$CROWD' .. cmsgpack.pack(crowd.head)
     if crowd.grown then
-      local keep_ms = digits(math.ceil(math.max(head[$KEPT_US] - lease_us, 0) / 1000) + $SLACK_MS)
+      local keep_ms = digits(math.ceil(math.max(crowd.head[$KEPT_US] - lease_us, 0) / 1000) + $SLACK_MS)
       call('SET', key, bytes, 'PX', keep_ms)
-      for _, name in ipairs(seldom().keys(crowd)) do call('PEXPIRE', name, keep_ms) end
+      for _, name in ipairs(moves(crowd).seldom().keys(crowd)) do call('PEXPIRE', name, keep_ms) end
     elseif bytes ~= stored then
       call('SET', key, bytes, 'KEEPTTL')
     end
@@ -580,5 +621,5 @@ local function crowds()
     return head[$HOLDERS] + head[$FRESH] + head[$PALE] + head[$MUTE] + head[$ENDED]
   end
 
-  return { of = of, seldom = seldom, let_time_pass = let_time_pass, run = run, save = save, size = size }
+  return { of = of, moves = moves, let_time_pass = let_time_pass, run = run, save = save, size = size }
 end

@@ -484,13 +484,13 @@ for i = 2, #KEYS do
     changed[key] = true
     if crowd and not many.let_time_pass(crowd) then
       -- Nothing is left of it, but its last fence.
-      many.seldom().dissolve(crowd)
+      many.moves(crowd).seldom().dissolve(crowd)
       crowd, record = nil, { crowd.head[$LAST], epoch, {}, {} }
     end
     if crowd then
       replies[i] = many.run(crowd, op)
       if many.size(crowd) == 0 and crowd.head[$LAST] < wall_us then
-        many.seldom().dissolve(crowd)
+        many.moves(crowd).seldom().dissolve(crowd)
         crowd = nil
       end
     else
@@ -508,10 +508,10 @@ for i = 2, #KEYS do
   if changed[key] then
     local record, crowd = records[key], crowd_of[key]
     if crowd and many.size(crowd) <= crowded_until then
-      crowd, record = nil, many.seldom().disperse(crowd)
+      crowd, record = nil, many.moves(crowd).seldom().disperse(crowd)
     elseif record and #record[$ENTRIES] + #record[$CLOSED] > crowded_above then
       crowd = on_crowd().of(key)
-      many.seldom().gather(crowd, record)
+      many.moves(crowd).seldom().gather(crowd, record)
     end
     if crowd then
       many.save(key, crowd, stored[key])
