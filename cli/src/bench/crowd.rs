@@ -3,6 +3,7 @@
 //! At the store's contract: a client would keep most of these requests to itself.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold::core::protocol::{Acquire, Capacity, Op, Release, Renew, Reply, Rid, Weight};
@@ -14,29 +15,29 @@ use tokio::sync::mpsc;
 use super::progress::Progress;
 use super::report::{Report, Times, micros, rounded};
 use crate::exit::Failure;
+use crate::place::label;
 
 /// Nobody's time is over meanwhile.
-const TTL: Duration = Duration::from_hours(1);
+const TTL_US: u64 = 3600 * 1_000_000;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many there are at any time.
+/// How many there are at any time, and how many of them ask at once.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Size {
     pub(super) holders: u32,
     pub(super) waiters: u32,
+    pub(super) at_once: u32,
 }
 
 /// The resource, and who has and who wants it.
 pub(super) struct Crowd {
-    leases: std::sync::Arc<dyn Leases>,
-    name: ResourceName,
-    session: Session,
-    capacity: Capacity,
-    not_after_us: u64,
+    asker: Arc<Asker>,
+    at_once: usize,
     holding: VecDeque<(Rid, u64)>,
     waiting: VecDeque<Rid>,
     seq: u64,
     renewal: u64,
+    times: Vec<Duration>,
 }
 
 impl Crowd {
@@ -44,6 +45,165 @@ impl Crowd {
         connector: &dyn Connector,
         namespace: &str,
         size: Size,
+    ) -> Result<Self, Failure> {
+        let mut crowd = Self {
+            asker: Arc::new(Asker::open(connector, namespace, size.holders).await?),
+            at_once: size.at_once.max(1) as usize,
+            holding: VecDeque::new(),
+            waiting: VecDeque::new(),
+            seq: 0,
+            renewal: 0,
+            times: Vec::new(),
+        };
+        for rid in crowd.next(size.holders as usize) {
+            match crowd.asker.call(crowd.asker.ask(rid)).await?.0 {
+                Reply::Granted { first, .. } => crowd.holding.push_back((rid, first)),
+                other => return Err(unexpected(&other)),
+            }
+        }
+        // In the order of the list, so one after the other.
+        for rid in crowd.next(size.waiters as usize) {
+            match crowd.asker.call(crowd.asker.ask(rid)).await?.0 {
+                Reply::Queued { .. } => crowd.waiting.push_back(rid),
+                other => return Err(unexpected(&other)),
+            }
+        }
+        Ok(crowd)
+    }
+
+    /// Rounds of four: some holders go and the first waiters get their places, who claim them; as many come; as many that
+    /// wait say that they live.
+    pub(super) async fn measure(
+        mut self,
+        count: u32,
+        mut report: Report,
+        progress: &Progress,
+    ) -> Result<Report, Failure> {
+        let env = self.asker.session.env.clone();
+        let began = env.now();
+        let mut round = 0;
+        while self.times.len() < count as usize {
+            let left = count as usize - self.times.len();
+            let some = self.at_once.min(left);
+            match round % 4 {
+                0 => self.go(some).await?,
+                1 => self.claim(some).await?,
+                2 => self.come(some).await?,
+                _ => self.live(some).await?,
+            }
+            round += 1;
+            progress.at(self.times.len() as u64);
+        }
+        let took = env.now().since(began);
+        progress.done();
+        let (ops, times) = (
+            self.times.len(),
+            Times::new(std::mem::take(&mut self.times)),
+        );
+        self.disperse().await?;
+        report = report
+            .with("ops", ops)
+            .with("p50_us", micros(times.percentile(50)))
+            .with("p99_us", micros(times.percentile(99)));
+        Ok(report.with("secs", rounded(took.as_secs_f64())))
+    }
+
+    fn next(&mut self, many: usize) -> Vec<Rid> {
+        let seqs = self.seq + 1..=self.seq + many as u64;
+        self.seq += many as u64;
+        let node = self.asker.session.node;
+        seqs.map(|seq| Rid { node, seq }).collect()
+    }
+
+    /// All at once. The answers must be as `expected` says.
+    async fn call(&mut self, ops: Vec<Op>, expected: fn(&Reply) -> bool) -> Result<(), Failure> {
+        let calls: Vec<_> = ops
+            .into_iter()
+            .map(|op| {
+                let asker = Arc::clone(&self.asker);
+                (self.asker.session.env).spawn(async move { asker.call(op).await })
+            })
+            .collect();
+        for call in calls {
+            let ended = call.await;
+            let (reply, took) = ended.map_err(|e| Failure::Io("a task failed", e.into()))??;
+            if !expected(&reply) {
+                return Err(unexpected(&reply));
+            }
+            self.times.push(took);
+        }
+        Ok(())
+    }
+
+    async fn go(&mut self, many: usize) -> Result<(), Failure> {
+        let going: Vec<_> = (self.holding)
+            .drain(..many.min(self.holding.len()))
+            .collect();
+        let ops = going.iter().map(|(rid, used)| self.asker.end(*rid, *used));
+        let ops = ops.collect();
+        self.call(ops, |reply| matches!(reply, Reply::Released { .. }))
+            .await?;
+        // Nobody listens to the pushes: who waits is in turn in the order it came.
+        let installed = self.waiting.drain(..going.len().min(self.waiting.len()));
+        self.holding.extend(installed.map(|rid| (rid, 0)));
+        Ok(())
+    }
+
+    async fn claim(&mut self, many: usize) -> Result<(), Failure> {
+        self.renewal += 1;
+        let newest = self.holding.iter().rev().take(many);
+        let ops = newest.map(|(rid, _)| self.asker.renew(*rid, self.renewal));
+        let ops = ops.collect();
+        self.call(ops, |reply| matches!(reply, Reply::Renewed { .. }))
+            .await
+    }
+
+    async fn come(&mut self, many: usize) -> Result<(), Failure> {
+        // Sent in this order over one connection, and so queued in it.
+        let coming = self.next(many);
+        let ops = coming.iter().map(|rid| self.asker.ask(*rid)).collect();
+        self.waiting.extend(coming);
+        self.call(ops, |reply| matches!(reply, Reply::Queued { .. }))
+            .await
+    }
+
+    async fn live(&mut self, many: usize) -> Result<(), Failure> {
+        // Each is heard from in its turn.
+        let start = (self.renewal as usize * many)
+            .checked_rem(self.waiting.len())
+            .unwrap_or(0);
+        let some = self.waiting.iter().cycle().skip(start).take(many);
+        let ops = some.map(|rid| self.asker.ask(*rid)).collect();
+        self.call(ops, |reply| matches!(reply, Reply::Queued { .. }))
+            .await
+    }
+
+    async fn disperse(&mut self) -> Result<(), Failure> {
+        while let Some(rid) = self.waiting.pop_back() {
+            self.asker.call(self.asker.end(rid, 0)).await?;
+        }
+        while let Some((rid, fence)) = self.holding.pop_back() {
+            self.asker.call(self.asker.end(rid, fence)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Who asks the store, for all of them.
+struct Asker {
+    leases: Arc<dyn Leases>,
+    name: ResourceName,
+    session: Session,
+    capacity: Capacity,
+    not_after_us: u64,
+    label: String,
+}
+
+impl Asker {
+    async fn open(
+        connector: &dyn Connector,
+        namespace: &str,
+        capacity: u32,
     ) -> Result<Self, Failure> {
         let env = Env::system();
         let (events, _) = mpsc::unbounded_channel();
@@ -58,183 +218,74 @@ impl Crowd {
         let store = connector.open(&session).await.map_err(failed)?;
         let class = Class::new("bench").map_err(Error::from)?;
         let id = format!("crowd-{}", std::process::id());
-        let mut crowd = Self {
+        let mut asker = Self {
             leases: store.leases,
             name: class.resource(id).map_err(Error::from)?,
             session,
             capacity: Capacity {
-                size: size.holders,
+                size: capacity,
                 revision: 0,
             },
             not_after_us: 0,
-            holding: VecDeque::new(),
-            waiting: VecDeque::new(),
-            seq: 0,
-            renewal: 0,
+            label: label(Some("bench")),
         };
-        crowd.set_deadline().await?;
-        for _ in 0..size.holders {
-            let rid = crowd.next();
-            match crowd.ask(rid).await? {
-                Reply::Granted { first, .. } => crowd.holding.push_back((rid, first)),
-                other => return Err(unexpected(&other)),
-            }
-        }
-        for _ in 0..size.waiters {
-            crowd.come().await?;
-        }
-        Ok(crowd)
+        let calls = [asker.of(Op::Inspect)];
+        let answer = asker.leases.execute(&calls).await.map_err(failed)?;
+        asker.not_after_us = answer.now.lease_us.saturating_add(TTL_US);
+        Ok(asker)
     }
 
-    /// Turns of four: the oldest holder goes and the first waiter gets its place, which claims it, another comes, and one
-    /// that waits says that it lives.
-    pub(super) async fn measure(
-        mut self,
-        count: u32,
-        mut report: Report,
-        progress: &Progress,
-    ) -> Result<Report, Failure> {
-        let env = self.session.env.clone();
-        let mut times = Vec::with_capacity(count as usize);
-        let began = env.now();
-        for n in 0..count {
-            let asked = env.now();
-            match n % 4 {
-                0 => self.go().await?,
-                1 => self.claim().await?,
-                2 => self.come().await?,
-                _ => self.live().await?,
-            }
-            times.push(env.now().since(asked));
-            progress.at(n.into());
-        }
-        let took = env.now().since(began);
-        progress.done();
-        self.disperse().await?;
-        let (ops, times) = (times.len(), Times::new(times));
-        report = report
-            .with("ops", ops)
-            .with("p50_us", micros(times.percentile(50)))
-            .with("p99_us", micros(times.percentile(99)));
-        Ok(report.with("secs", rounded(took.as_secs_f64())))
-    }
-
-    async fn set_deadline(&mut self) -> Result<(), Failure> {
-        let calls = [LeaseCall {
-            name: self.name.clone(),
-            op: Op::Inspect,
-        }];
-        let answer = self.leases.execute(&calls).await.map_err(failed)?;
-        let lasts = u64::try_from(TTL.as_micros()).unwrap_or(u64::MAX);
-        self.not_after_us = answer.now.lease_us.saturating_add(lasts);
-        Ok(())
-    }
-
-    fn next(&mut self) -> Rid {
-        self.seq += 1;
-        Rid {
-            node: self.session.node,
-            seq: self.seq,
-        }
-    }
-
-    async fn call(&self, op: Op) -> Result<Reply, Failure> {
-        let calls = [LeaseCall {
+    fn of(&self, op: Op) -> LeaseCall {
+        LeaseCall {
             name: self.name.clone(),
             op,
-        }];
-        let mut answer = self.leases.execute(&calls).await.map_err(failed)?;
-        Ok(answer.value.remove(0))
+        }
     }
 
-    async fn ask(&self, rid: Rid) -> Result<Reply, Failure> {
-        let op = Op::Acquire(Acquire {
+    /// The answer, and how long it took.
+    async fn call(&self, op: Op) -> Result<(Reply, Duration), Failure> {
+        let calls = [self.of(op)];
+        let asked = self.session.env.now();
+        let mut answer = self.leases.execute(&calls).await.map_err(failed)?;
+        Ok((answer.value.remove(0), self.session.env.now().since(asked)))
+    }
+
+    fn ask(&self, rid: Rid) -> Op {
+        Op::Acquire(Acquire {
             rid,
             not_after_us: self.not_after_us,
             weight: Weight::ONE,
             capacity: self.capacity,
-            ttl_us: u64::try_from(TTL.as_micros()).unwrap_or(u64::MAX),
+            ttl_us: TTL_US,
             wait: true,
             want: 1,
             seen: 0,
-            label: super::label(Some("bench")),
-        });
-        self.call(op).await
+            label: self.label.clone(),
+        })
     }
 
-    async fn come(&mut self) -> Result<(), Failure> {
-        let rid = self.next();
-        self.waiting.push_back(rid);
-        match self.ask(rid).await? {
-            Reply::Queued { .. } => Ok(()),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    async fn end(&self, rid: Rid, used: u64) -> Result<(), Failure> {
-        let op = Op::Release(Release {
+    fn end(&self, rid: Rid, used: u64) -> Op {
+        Op::Release(Release {
             rid,
             not_after_us: self.not_after_us,
             used,
             close_until_us: 0,
-        });
-        match self.call(op).await? {
-            Reply::Released { .. } => Ok(()),
-            other => Err(unexpected(&other)),
-        }
+        })
     }
 
-    async fn go(&mut self) -> Result<(), Failure> {
-        let Some((rid, fence)) = self.holding.pop_front() else {
-            return Ok(());
-        };
-        self.end(rid, fence).await?;
-        // Nobody listens to the push that tells it so: they are in turn in the order they came.
-        let installed = self.waiting.pop_front();
-        self.holding.extend(installed.map(|rid| (rid, 0)));
-        Ok(())
-    }
-
-    async fn claim(&mut self) -> Result<(), Failure> {
-        let Some((rid, _)) = self.holding.back().copied() else {
-            return Ok(());
-        };
-        self.renewal += 1;
-        let op = Op::Renew(Renew {
+    fn renew(&self, rid: Rid, renewal: u64) -> Op {
+        Op::Renew(Renew {
             rid,
             not_after_us: self.not_after_us,
-            renewal: self.renewal,
-        });
-        match self.call(op).await? {
-            Reply::Renewed { .. } => Ok(()),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    async fn live(&mut self) -> Result<(), Failure> {
-        // Whoever has waited longest without a word, more or less: each is heard from in its turn.
-        let Some(at) = (self.renewal as usize).checked_rem(self.waiting.len()) else {
-            return Ok(());
-        };
-        match self.ask(self.waiting[at]).await? {
-            Reply::Queued { .. } => Ok(()),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    async fn disperse(&mut self) -> Result<(), Failure> {
-        while let Some(rid) = self.waiting.pop_back() {
-            self.end(rid, 0).await?;
-        }
-        while let Some((rid, fence)) = self.holding.pop_back() {
-            self.end(rid, fence).await?;
-        }
-        Ok(())
+            renewal,
+        })
     }
 }
 
 fn unexpected(reply: &Reply) -> Failure {
-    Failure::Busy(format!("the crowd got an answer it did not expect: {reply:?}"))
+    Failure::Busy(format!(
+        "the crowd got an answer it did not expect: {reply:?}"
+    ))
 }
 
 fn failed(error: StoreError) -> Failure {

@@ -113,6 +113,9 @@ enum What {
         /// How many wait for it
         #[arg(long, value_name = "N", default_value_t = 1000)]
         waiters: u32,
+        /// How many of them ask at once
+        #[arg(long, value_name = "N", default_value_t = 16)]
+        at_once: u32,
         /// How many operations, once they are there
         #[arg(long, value_name = "N", default_value_t = 10_000)]
         count: u32,
@@ -228,8 +231,16 @@ impl Bench {
             What::Crowd {
                 holders,
                 waiters,
+                at_once,
                 count,
-            } => self.gathering(Size { holders, waiters }, count).await,
+            } => {
+                let size = Size {
+                    holders,
+                    waiters,
+                    at_once,
+                };
+                self.gathering(size, count).await
+            }
             What::Hold {
                 leases,
                 seconds,
@@ -301,7 +312,8 @@ impl Bench {
         let after = used().await?;
         let mut report = Report::new("crowd", &self.address)
             .with("holders", size.holders)
-            .with("waiters", size.waiters);
+            .with("waiters", size.waiters)
+            .with("at_once", size.at_once);
         if let Some((before, after)) = before.zip(after) {
             report = report.with("memory_bytes", after.saturating_sub(before));
         }

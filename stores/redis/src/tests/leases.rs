@@ -130,14 +130,7 @@ fn asks(clients: Clients) -> impl Strategy<Value = Ask> {
         ]),
         select(clients.mostly(
             &[10_000_000, 60_000_000],
-            &[
-                1,
-                20_000,
-                400_000,
-                1_000_000,
-                30_000_000,
-                86_400_000_000,
-            ],
+            &[1, 20_000, 400_000, 1_000_000, 30_000_000, 86_400_000_000],
         )),
         prop::bool::weighted(0.8),
         select(vec![1, 1, 0, 5, 1024, 1_000_000_000]),
@@ -192,14 +185,12 @@ fn asks(clients: Clients) -> impl Strategy<Value = Ask> {
         ],
     ));
     let rid = (0..NODES, 1..=clients.seqs());
-    (0..2_usize, rid, not_after, what).prop_map(
-        |(name, rid, not_after_in, what)| Ask {
-            name,
-            rid,
-            not_after_in,
-            what,
-        },
-    )
+    (0..2_usize, rid, not_after, what).prop_map(|(name, rid, not_after_in, what)| Ask {
+        name,
+        rid,
+        not_after_in,
+        what,
+    })
 }
 
 fn clock_steps(clients: Clients) -> impl Strategy<Value = i64> {
@@ -399,7 +390,12 @@ fn agree(crowded: Crowded, clients: Clients, cases: u32, batches: usize) -> Seld
                     let keep_ms = i64::try_from(record.keep_for_us(now) / 1000).unwrap();
                     for key in parts.iter().chain([&key]) {
                         let kept_ms = rig.time_to_live_ms(key);
-                        prop_assert!(kept_ms + back_us / 1000 + 1 >= keep_ms, "{} {}", key, kept_ms);
+                        prop_assert!(
+                            kept_ms + back_us / 1000 + 1 >= keep_ms,
+                            "{} {}",
+                            key,
+                            kept_ms
+                        );
                     }
                 }
             }
