@@ -3,6 +3,7 @@
 //! | key | what |
 //! |---|---|
 //! | `{ns#b}:l:<name>` | a lease's record (bucket `b`) |
+//! | `{ns#b}:ce:<name>`, .. `{ns#b}:cs:<name>` | the parts of a record with many entries (`lua/crowd.lua` says which) |
 //! | `{ns#b}:f` | the bucket's floor: no fence is given out below it |
 //! | `{ns#b}:r:<name>` | a register |
 //! | `{ns#b}:e:<node>` | a shard channel: pushes for a node's waiters |

@@ -18,9 +18,19 @@ end
 return refused";
 
 /// What the scripts run on each kind of key.
-fn on_keys(keys: &Keys) -> [(String, &'static [&'static str]); 6] {
+fn on_keys(keys: &Keys) -> [(String, &'static [&'static str]); 8] {
     [
         (keys.sample("l:x"), &["GET", "MGET", "SET", "DEL"]),
+        (
+            keys.sample("ce:x"),
+            &["HGET", "HSET", "HDEL", "HLEN", "HGETALL", "DEL", "PEXPIRE"],
+        ),
+        (
+            keys.sample("cf:x"),
+            &[
+                "ZADD", "ZREM", "ZRANGE", "ZRANK", "ZCOUNT", "ZCARD", "DEL", "PEXPIRE",
+            ],
+        ),
         (keys.sample("f"), &["GET", "MGET", "SET"]),
         (keys.sample("r:x"), &["GET", "SET"]),
         (keys.meta(), &["HGET", "HSETNX", "PEXPIRE"]),

@@ -193,6 +193,7 @@ async fn x11_no_blocking_command_is_sent_whatever_a_client_does() {
         "hello",
         "hget",
         "hgetall",
+        "hlen",
         "hset",
         "hsetnx",
         "info",
@@ -203,7 +204,10 @@ async fn x11_no_blocking_command_is_sent_whatever_a_client_does() {
         "ssubscribe",
         "time",
         "zadd",
+        "zcard",
+        "zcount",
         "zrange",
+        "zrank",
         "zrem",
     ];
     let unknown: Vec<_> = run

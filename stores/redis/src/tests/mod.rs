@@ -1,6 +1,7 @@
 //! Tests that need the scripts on a clock of their own, which no build but the tests' has.
 
 mod conformance;
+mod crowd;
 mod leases;
 mod registers;
 mod rig;

@@ -108,6 +108,20 @@ impl Rig {
         self.command(redis::cmd("DEL").arg(key));
     }
 
+    /// How many commands ran since the statistics were reset, those of scripts too.
+    pub(super) fn calls(&self) -> u64 {
+        let text = match self.command(redis::cmd("INFO").arg("commandstats")) {
+            Value::BulkString(bytes) => String::from_utf8(bytes).unwrap(),
+            Value::VerbatimString { text, .. } => text,
+            other => panic!("{other:?}"),
+        };
+        let calls = |line: &str| {
+            let (_, fields) = line.split_once(":calls=")?;
+            fields.split(',').next()?.parse::<u64>().ok()
+        };
+        text.lines().filter_map(calls).sum()
+    }
+
     /// The keys of a crowd, but for the resource's own.
     pub(super) fn parts(&self, name: &ResourceName) -> Vec<String> {
         let own = self.keys.lease(name);
