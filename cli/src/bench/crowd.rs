@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold::core::protocol::{Acquire, Capacity, Op, Release, Renew, Reply, Rid, Weight};
-use leasehold::core::store::{Connector, LeaseCall, Leases, Session, StoreError};
+use leasehold::core::store::{Connector, EventSender, LeaseCall, Leases, Session, StoreError};
 use leasehold::core::{Class, Namespace, ResourceName};
 use leasehold::{Env, Error, NodeId};
 use tokio::sync::mpsc;
@@ -211,7 +211,7 @@ impl Asker {
             namespace: Namespace::new(namespace).map_err(Error::from)?,
             node: NodeId::new(env.uuid()),
             env,
-            events,
+            events: EventSender::new(events),
             connect_timeout: REQUEST_TIMEOUT,
             request_timeout: REQUEST_TIMEOUT,
         };
