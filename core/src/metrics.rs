@@ -157,8 +157,29 @@ pub(crate) fn clock_departed(by_seconds: f64) {
     gauge!(CLOCK).set(by_seconds);
 }
 
-pub(crate) fn renewed(outcome: &'static str) {
-    counter!(RENEWALS, "outcome" => outcome).increment(1);
+/// What became of a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    Renewed,
+    Revoked,
+    NotHeld,
+    Unknown,
+}
+
+pub(crate) fn renewed(outcome: Renewal) {
+    static OUTCOMES: [[Label; 1]; 4] = [
+        [Label::from_static_parts("outcome", "renewed")],
+        [Label::from_static_parts("outcome", "revoked")],
+        [Label::from_static_parts("outcome", "not_held")],
+        [Label::from_static_parts("outcome", "unknown")],
+    ];
+    static KEYS: [Key; 4] = [
+        Key::from_static_parts(RENEWALS, &OUTCOMES[0]),
+        Key::from_static_parts(RENEWALS, &OUTCOMES[1]),
+        Key::from_static_parts(RENEWALS, &OUTCOMES[2]),
+        Key::from_static_parts(RENEWALS, &OUTCOMES[3]),
+    ];
+    counted(&KEYS[outcome as usize]).increment(1);
 }
 
 /// `answered`: yes or no, in time.

@@ -3,7 +3,7 @@
 //! Callers put tenures in and take them out; the renewer is woken only if it would sleep too long. So a lease that is
 //! released before its first renewal costs no hop to another thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -18,21 +18,29 @@ pub(crate) struct Renewals {
     sooner: Notify,
 }
 
+/// All are this client's own, so that a request's number says which it is.
 #[derive(Debug)]
 struct Book {
-    /// By when they are to be looked at; [`Moment::NEVER`] while that is being done.
-    due: BTreeMap<(Moment, Rid), Arc<Tenure>>,
-    by_rid: BTreeMap<Rid, Moment>,
+    held: HashMap<u64, Held>,
+    /// Of those that are not being looked at just now.
+    due: BTreeSet<(Moment, u64)>,
     /// When the renewer wakes.
     wake: Moment,
     is_closed: bool,
 }
 
+#[derive(Debug)]
+struct Held {
+    tenure: Arc<Tenure>,
+    /// By when it is to be looked at; [`Moment::NEVER`] while that is being done.
+    at: Moment,
+}
+
 impl Default for Book {
     fn default() -> Self {
         Self {
-            due: BTreeMap::new(),
-            by_rid: BTreeMap::new(),
+            held: HashMap::new(),
+            due: BTreeSet::new(),
             wake: Moment::NEVER,
             is_closed: false,
         }
@@ -40,16 +48,18 @@ impl Default for Book {
 }
 
 impl Book {
-    fn take(&mut self, rid: Rid) -> Option<Arc<Tenure>> {
-        let at = self.by_rid.remove(&rid)?;
-        self.due.remove(&(at, rid))
+    /// Whether the renewer must be woken for it.
+    fn put(&mut self, at: Moment, tenure: &Arc<Tenure>) -> bool {
+        let seq = tenure.rid.seq;
+        let tenure = Arc::clone(tenure);
+        self.held.insert(seq, Held { tenure, at });
+        self.expect(at, seq)
     }
 
-    /// Whether the renewer must be woken for it.
-    fn put(&mut self, at: Moment, tenure: Arc<Tenure>) -> bool {
-        let rid = tenure.rid;
-        self.by_rid.insert(rid, at);
-        self.due.insert((at, rid), tenure);
+    fn expect(&mut self, at: Moment, seq: u64) -> bool {
+        if at < Moment::NEVER {
+            self.due.insert((at, seq));
+        }
         let sooner = at < self.wake;
         self.wake = self.wake.min(at);
         sooner
@@ -64,7 +74,7 @@ impl Renewals {
     /// From now on it is renewed, first at `at`; unless the renewer has ended.
     pub(crate) fn add(&self, at: Moment, tenure: &Arc<Tenure>) -> bool {
         let mut book = self.book();
-        if !book.is_closed && book.put(at, Arc::clone(tenure)) {
+        if !book.is_closed && book.put(at, tenure) {
             self.sooner.notify_one();
         }
         !book.is_closed
@@ -72,62 +82,74 @@ impl Renewals {
 
     /// It is not.
     pub(crate) fn remove(&self, tenure: &Tenure) {
-        self.book().take(tenure.rid);
+        let (mut book, seq) = (self.book(), tenure.rid.seq);
+        if let Some(held) = book.held.remove(&seq) {
+            book.due.remove(&(held.at, seq));
+        }
     }
 
     pub(crate) fn find(&self, rid: Rid) -> Option<Arc<Tenure>> {
         let book = self.book();
-        let at = book.by_rid.get(&rid)?;
-        book.due.get(&(*at, rid)).cloned()
+        let held = book.held.get(&rid.seq)?;
+        (held.tenure.rid == rid).then(|| Arc::clone(&held.tenure))
     }
 
     /// How many are held.
     pub(crate) fn len(&self) -> usize {
-        self.book().by_rid.len()
+        self.book().held.len()
     }
 
     /// It is to be looked at by then, if not sooner.
     pub(crate) fn look_at(&self, rid: Rid, at: Moment) {
         let mut book = self.book();
-        if book.by_rid.get(&rid).is_some_and(|known| at < *known)
-            && let Some(tenure) = book.take(rid)
-            && book.put(at, tenure)
-        {
-            self.sooner.notify_one();
+        let Book { held, due, .. } = &mut *book;
+        let Some(held) = held.get_mut(&rid.seq) else {
+            return;
+        };
+        if held.tenure.rid == rid && at < held.at {
+            due.remove(&(held.at, rid.seq));
+            held.at = at;
+            if book.expect(at, rid.seq) {
+                self.sooner.notify_one();
+            }
         }
     }
 
     /// It was looked at: again then, or sooner if that was asked for meanwhile. One that was taken out stays out.
     pub(super) fn again(&self, at: Moment, tenure: &Tenure) {
-        let mut book = self.book();
-        let asked = book.by_rid.get(&tenure.rid).copied().unwrap_or(at);
-        if let Some(tenure) = book.take(tenure.rid)
-            && book.put(at.min(asked), tenure)
-        {
-            self.sooner.notify_one();
+        let (mut book, seq) = (self.book(), tenure.rid.seq);
+        let Some(held) = book.held.get_mut(&seq) else {
+            return;
+        };
+        // Asked for meanwhile, it stands in `due` already.
+        if at < held.at {
+            let before = std::mem::replace(&mut held.at, at);
+            book.due.remove(&(before, seq));
+            if book.expect(at, seq) {
+                self.sooner.notify_one();
+            }
         }
     }
 
     /// What is due.
     pub(super) fn take_due(&self, now: Moment) -> Vec<Arc<Tenure>> {
         let mut book = self.book();
-        let mut due = Vec::new();
-        while let Some(entry) = book.due.first_entry() {
-            if entry.key().0 > now {
-                break;
+        let Book { held, due, .. } = &mut *book;
+        let mut taken = Vec::new();
+        while let Some((_, seq)) = due.first().copied().filter(|(at, _)| *at <= now) {
+            due.pop_first();
+            if let Some(held) = held.get_mut(&seq) {
+                held.at = Moment::NEVER;
+                taken.push(Arc::clone(&held.tenure));
             }
-            let tenure = entry.remove();
-            book.put(Moment::NEVER, Arc::clone(&tenure));
-            due.push(tenure);
         }
-        due
+        taken
     }
 
     /// When the next one is due. The renewer wakes then: who puts in a sooner one from now on wakes it.
     pub(super) fn next(&self) -> Moment {
         let mut book = self.book();
-        let first = book.due.first_key_value();
-        let next = first.map_or(Moment::NEVER, |((at, _), _)| *at);
+        let next = book.due.first().map_or(Moment::NEVER, |(at, _)| *at);
         book.wake = next;
         next
     }
@@ -137,11 +159,14 @@ impl Renewals {
         self.sooner.notified().await;
     }
 
-    /// Nothing is renewed any more; answers what was held.
+    /// Nothing is renewed any more; answers what was held, in the order it was asked for.
     pub(super) fn close(&self) -> Vec<Arc<Tenure>> {
         let mut book = self.book();
         book.is_closed = true;
-        book.by_rid.clear();
-        std::mem::take(&mut book.due).into_values().collect()
+        book.due.clear();
+        let held = std::mem::take(&mut book.held).into_values();
+        let mut held: Vec<_> = held.map(|held| held.tenure).collect();
+        held.sort_by_key(|tenure| tenure.rid.seq);
+        held
     }
 }

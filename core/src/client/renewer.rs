@@ -13,7 +13,7 @@ use super::tenure::Term;
 use super::{Cleanup, Core, Tenure};
 use crate::env::Moment;
 use crate::error::LostCause;
-use crate::metrics;
+use crate::metrics::{self, Renewal};
 use crate::name::Bucket;
 use crate::planted::{Bug, planted};
 use crate::protocol::{Op, Renew, Reply};
@@ -71,8 +71,10 @@ impl Core {
 
 /// A third of the TTL from now, and never later than the end of `max_hold`, of a revocation's grace, or the time to warn
 /// of a long hold.
+///
+/// Leases of one TTL meet at its 64ths, so that many travel in one request: at their own times each would travel alone.
 fn next_look(core: &Core, tenure: &Tenure, now: Moment) -> Moment {
-    let renewal = now + core.env.jittered(tenure.ttl / 3);
+    let renewal = (now + core.env.jittered(tenure.ttl / 3)).round_down(tenure.ttl / 64);
     if tenure.revocation().is_some() {
         return tenure.deadline();
     }
@@ -133,7 +135,7 @@ async fn renew(core: Arc<Core>, store: StoreHandle, batch: Vec<Arc<Tenure>>) {
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
-            metrics::renewed("unknown");
+            metrics::renewed(Renewal::Unknown);
             tracing::debug!(%error, leases = batch.len(), "a renewal waits for the store");
             for tenure in batch.into_iter().filter(is_kept) {
                 tenure.miss_answer();
@@ -160,10 +162,10 @@ async fn renew(core: Arc<Core>, store: StoreHandle, batch: Vec<Arc<Tenure>>) {
                     tenure.contend();
                 }
                 if let Some(revoked) = revoked {
-                    metrics::renewed("revoked");
+                    metrics::renewed(Renewal::Revoked);
                     tenure.revoke(revoked);
                 } else {
-                    metrics::renewed("renewed");
+                    metrics::renewed(Renewal::Renewed);
                     tenure.claim();
                 }
                 if tenure.check().is_err() {
@@ -193,7 +195,7 @@ fn patience(core: &Core, batch: &[Arc<Tenure>]) -> Duration {
 }
 
 fn not_held(core: &Arc<Core>, tenure: &Arc<Tenure>) {
-    metrics::renewed("not_held");
+    metrics::renewed(Renewal::NotHeld);
     let expired = core.env.now() >= tenure.deadline();
     tenure.lose(if expired {
         LostCause::Expired

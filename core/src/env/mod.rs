@@ -41,6 +41,11 @@ impl Moment {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// The last whole multiple of `step` since the origin.
+    pub fn round_down(self, step: Duration) -> Self {
+        Self(self.0 - self.0 % nanos(step).max(1))
+    }
+
     /// This moment less `duration`; the origin at the least.
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(duration)))
