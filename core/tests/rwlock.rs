@@ -275,12 +275,12 @@ async fn a_reader_past_its_max_hold_is_lost_by_itself() {
 
     // If all that are left outstay their time, the lease ends.
     let (one, other) = (
-        locks(&a).max_hold(ms(700)).read(7).await.unwrap(),
-        locks(&a).max_hold(ms(900)).read(7).await.unwrap(),
+        locks(&a).max_hold(ms(200)).read(7).await.unwrap(),
+        locks(&a).max_hold(ms(300)).read(7).await.unwrap(),
     );
     let ended = locks(&a).read(7).await.unwrap();
     drop(ended);
-    world.env.sleep(ms(950)).await;
+    world.env.sleep(ms(320)).await;
     assert_eq!(holders(&b).await, 0);
     drop(locks(&b).try_write(7).await.unwrap());
     assert!(!one.is_held() && !other.is_held());
@@ -347,7 +347,8 @@ async fn a_task_that_would_wait_for_itself_is_told_at_once() {
 /// A pushed grant does not say whether others wait: who comes before its claim is answered waits for that.
 #[tokio::test(start_paused = true)]
 async fn a_task_that_reads_again_before_its_claim_is_answered_is_told_if_a_writer_waits() {
-    for a_writer_waits in [false, true] {
+    let cases = [(TTL, false), (TTL, true), (ms(900), false), (ms(900), true)];
+    for (ttl, a_writer_waits) in cases {
         let world = World::new();
         let (a, b, c) = (
             world.node("a").await,
@@ -355,12 +356,15 @@ async fn a_task_that_reads_again_before_its_claim_is_answered_is_told_if_a_write
             world.node("c").await,
         );
         let writing = locks(&b).write(7).await.unwrap();
-        let locks_a = locks(&a);
+        let (locks_a, node) = (locks(&a).ttl(ttl), a.clone());
         let twice = world.env.spawn(async move {
             let first = locks_a.read(7).await.unwrap();
+            // Another task comes between.
+            let other = reads(&locks_a, &node);
+            tokio::task::yield_now().await;
             let second = locks_a.read(7).await;
             first.check().unwrap();
-            second
+            (second, other)
         });
         until_queued(&a, 1).await;
         let next = a_writer_waits.then(|| writes(&locks(&c), &c));
@@ -370,7 +374,10 @@ async fn a_task_that_reads_again_before_its_claim_is_answered_is_told_if_a_write
             ..Faults::none()
         });
         drop(writing);
-        match twice.await.unwrap() {
+        let before = world.env.now();
+        let (second, other) = twice.await.unwrap();
+        assert!(world.env.now().since(before) < ms(200));
+        match second {
             Ok(second) => assert!(!a_writer_waits && second.is_held()),
             Err(error) => {
                 assert!(
@@ -382,16 +389,18 @@ async fn a_task_that_reads_again_before_its_claim_is_answered_is_told_if_a_write
         if let Some(next) = next {
             drop(next.await.unwrap());
         }
+        drop(other.await.unwrap());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_mutex_of_the_same_name_is_a_writer() {
     let world = World::new();
-    let (a, b, c) = (
+    let (a, b, c, d) = (
         world.node("a").await,
         world.node("b").await,
         world.node("c").await,
+        world.node("d").await,
     );
     let mutexes = |node: &Coordinator| node.mutexes("page").unwrap().ttl(TTL);
     let held = mutexes(&a).lock(7).await.unwrap();
@@ -411,9 +420,9 @@ async fn a_mutex_of_the_same_name_is_a_writer() {
     until_queued(&a, 3).await;
     drop((one, other));
     let held = waiting.await.unwrap();
-    let again = mutexes(&a);
-    let again = a.env().spawn(async move { again.lock(7).await.unwrap() });
-    world.env.sleep(ms(50)).await;
+    let again = mutexes(&d);
+    let again = d.env().spawn(async move { again.lock(7).await.unwrap() });
+    until_queued(&a, 3).await;
     held.release().await.unwrap();
     let mut reading = Vec::new();
     for reader in behind {
@@ -422,7 +431,7 @@ async fn a_mutex_of_the_same_name_is_a_writer() {
     assert!(reading.iter().all(|guard| guard.is_held()));
     drop(reading);
     drop(again.await.unwrap());
-    assert_at_rest(&world, &[&a, &b, &c]).await;
+    assert_at_rest(&world, &[&a, &b, &c, &d]).await;
 }
 
 /// Readers come all the time, from two clients, each before the last one of its client goes. A writer gets in.
@@ -543,7 +552,7 @@ async fn a_revoked_lease_takes_no_more_readers_and_ends_after_its_grace() {
         locks(&a).read(7).await.unwrap(),
     );
     let name = locks(&b).name(7).unwrap();
-    assert_eq!(b.revoke(&name, "maintenance", ms(400)).await.unwrap(), 1);
+    assert_eq!(b.revoke(&name, "maintenance", TTL).await.unwrap(), 1);
     assert_eq!(one.revoked().await.reason, "maintenance");
     let late = locks(&a).read(7).await.unwrap();
     assert_eq!(holders(&b).await, 2);

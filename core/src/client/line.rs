@@ -161,20 +161,18 @@ impl Lines {
                     remaining: visit.tenure.deadline().since(core.env.now()),
                 };
             }
-            Stand::Shared(share) if place.waiters.is_empty() => {
-                match share.judge(line.strict, None) {
-                    Verdict::Next(number) => {
-                        let holding = share.join(core, number, seat);
-                        share.joined(core, number);
-                        return Entry::Join(holding);
-                    }
-                    Verdict::Over => {
-                        let work = place.part(core, apart);
-                        return Entry::Lead(Lead::new(core, Some(line), work));
-                    }
-                    Verdict::Wait => {}
+            Stand::Shared(share) if place.waiters.is_empty() => match share.judge(None) {
+                Verdict::Next(number) => {
+                    let holding = share.join(core, number, seat);
+                    share.joined(core, number);
+                    return Entry::Join(holding);
                 }
-            }
+                Verdict::Over => {
+                    let work = place.part(core, apart);
+                    return Entry::Lead(Lead::new(core, Some(line), work));
+                }
+                Verdict::Wait => {}
+            },
             // The cleaner may take long; the same release goes along with what this one asks.
             Stand::Leaving(_, ending @ Some(_)) if place.waiters.is_empty() => {
                 let work = Work::ending(ending.take());

@@ -135,7 +135,7 @@ impl Place {
                 first.remove();
                 continue;
             }
-            match share.judge(line.strict, Some(*first.key())) {
+            match share.judge(Some(*first.key())) {
                 Verdict::Wait => return None,
                 Verdict::Over => break,
                 Verdict::Next(number) => {

@@ -35,14 +35,13 @@ impl Share {
     /// Whether another may join: waiter number `arrived`, or one that just comes.
     ///
     /// Those who waited when it began came with its lead, and join whoever else waits. For the others it must be known
-    /// that nobody does: a pushed grant does not tell, the answer to its claim will.
-    pub(super) fn judge(&mut self, strict: bool, arrived: Option<u64>) -> Verdict {
+    /// that nobody does: a pushed grant does not tell, the answer to its claim will. A strict line's block has one number.
+    pub(super) fn judge(&mut self, arrived: Option<u64>) -> Verdict {
         let tenure = &self.tenure;
         let came_along = arrived.is_some_and(|number| number < self.began_at);
         let is_contended = tenure.is_contended() && !planted(Bug::ContendedIsShared);
         let is_over = tenure.check().is_err() || tenure.revocation().is_some();
-        if strict
-            || self.next > tenure.end
+        if self.next > tenure.end
             || (is_contended && !came_along)
             || (is_over && !planted(Bug::OverIsShared))
         {
