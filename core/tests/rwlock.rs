@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{TTL, World, ms};
-use leasehold_core::protocol::{Phase, Record, Weight};
-use leasehold_core::store::Faults;
+use leasehold_core::name::Namespace;
+use leasehold_core::protocol::{Acquire, Capacity, Op, Phase, Record, Rid, Weight};
+use leasehold_core::store::{Connector as _, EventSender, Faults, LeaseCall, Session};
 use leasehold_core::{
-    Coordinator, Error, Fairness, Fence, GrantId, LostCause, ReadGuard, RwLocks, WriteGuard,
+    Coordinator, Error, Fairness, Fence, GrantId, LostCause, NodeId, ReadGuard, RwLocks, WriteGuard,
 };
 
 fn locks(node: &Coordinator) -> RwLocks {
@@ -691,6 +692,66 @@ fn guards_and_their_futures_can_be_sent() {
         sent(&mutexes.lock_until(1, async {}));
     };
     let _ = futures;
+}
+
+/// Of what is too small for it a reader is told at once, and not when its wait is over; also if it becomes too small while
+/// it stands in the queue.
+#[tokio::test(start_paused = true)]
+async fn what_could_never_be_granted_is_told_at_once() {
+    let world = World::new();
+    let (a, b) = (world.node("a").await, world.node("b").await);
+    let (events, _events) = tokio::sync::mpsc::unbounded_channel();
+    let session = Session {
+        namespace: Namespace::new("test").unwrap(),
+        node: NodeId::new(world.env.uuid()),
+        env: world.env.clone(),
+        events: EventSender::new(events),
+        connect_timeout: TTL,
+        request_timeout: TTL,
+    };
+    let raw = world.behind.open(&session).await.unwrap();
+    // Another kind of lock of the same name, which takes it to have nothing to share.
+    let whole = |seq| {
+        Op::Acquire(Acquire {
+            rid: Rid {
+                node: session.node,
+                seq,
+            },
+            not_after_us: a.store_now().lease_us + 60_000_000,
+            weight: Weight::All,
+            capacity: Capacity {
+                size: 0,
+                revision: 1,
+            },
+            ttl_us: 60_000_000,
+            wait: true,
+            want: 1,
+            seen: 0,
+            label: "other".into(),
+        })
+    };
+    let name = locks(&a).name(7).unwrap();
+    let call = |op| LeaseCall {
+        name: name.clone(),
+        op,
+    };
+    let told = |error: Error| {
+        assert!(matches!(error, Error::TooHeavy(_)), "{error}");
+        assert!(error.to_string().contains("capacity of 0"), "{error}");
+    };
+    let writing = locks(&b).write(7).await.unwrap();
+    let queued = locks(&a);
+    let queued = (world.env).spawn(async move { queued.read(7).await.unwrap_err() });
+    until_queued(&a, 1).await;
+    raw.leases.execute(&[call(whole(1))]).await.unwrap();
+    let asked = world.env.now();
+    told(locks(&a).ttl(TTL * 2).read(7).await.unwrap_err());
+    assert_eq!(world.env.now(), asked);
+    // It asks again at a heartbeat.
+    told(queued.await.unwrap());
+    assert!(world.env.now().since(asked) <= Duration::from_secs(6));
+    drop(writing);
+    assert_eq!(a.health().lines, 0);
 }
 
 /// What stands in the store: a reader is a unit, a writer all.
