@@ -1,4 +1,4 @@
-//! The names of all metrics of this crate. Labels are classes, outcomes and causes: bounded sets, never a raw name.
+//! The names of all metrics of this crate. Labels are classes, modes, outcomes and causes: bounded sets, never a raw name.
 
 use std::time::Duration;
 
@@ -6,6 +6,8 @@ use metrics::{
     Counter, Gauge, Histogram, Key, Label, Level, Metadata, Unit, counter, describe_counter,
     describe_gauge, describe_histogram, gauge, with_recorder,
 };
+
+use crate::client::Mode;
 
 const ACQUISITIONS: &str = "leasehold_acquisitions_total";
 const WAIT: &str = "leasehold_acquire_seconds";
@@ -23,33 +25,37 @@ pub(crate) fn describe() {
     describe_counter!(
         ACQUISITIONS,
         Unit::Count,
-        "Acquires that ended, by class and outcome"
+        "Acquires that ended, by class, mode and outcome"
     );
     describe_histogram!(
         WAIT,
         Unit::Seconds,
-        "Time from the call to its end, by class and outcome"
+        "Time from the call to its end, by class, mode and outcome"
     );
     describe_counter!(
         LOST,
         Unit::Count,
-        "Leases lost while held, by class and cause"
+        "Leases lost while held, by class, mode and cause"
     );
     describe_histogram!(
         HOLD,
         Unit::Seconds,
-        "For how long guards were held, by class"
+        "For how long guards were held, by class and mode"
     );
-    describe_gauge!(HELD, Unit::Count, "Guards that are held now, by class");
+    describe_gauge!(
+        HELD,
+        Unit::Count,
+        "Guards that are held now, by class and mode"
+    );
     describe_gauge!(
         WAITING,
         Unit::Count,
-        "Tasks that wait behind another one of this client, by class"
+        "Tasks that wait behind another one of this client, by class and mode"
     );
     describe_counter!(
         LOCAL_TURNS,
         Unit::Count,
-        "Turns that were handed on within this client, without store traffic, by class"
+        "Turns that were handed on within this client, without store traffic, by class and mode"
     );
     describe_gauge!(
         CLOCK,
@@ -82,7 +88,7 @@ impl Outcome {
     ];
 }
 
-/// The keys of a class's metrics, made once: each is several allocations, and a lock touches seven of them. What they
+/// The keys of a class's metrics in one mode, made once: each is several allocations, and a lock touches seven of them. What they
 /// stand for is looked up at each use, since a recorder may be installed late, or for one thread.
 pub(crate) struct ClassKeys {
     acquisitions: [Key; 4],
@@ -109,12 +115,20 @@ fn measured(key: &Key) -> Histogram {
 }
 
 impl ClassKeys {
-    pub(crate) fn of(class: &str) -> Self {
-        let label = || Label::new("class", class.to_owned());
-        let by_class = |name| Key::from_parts(name, vec![label()]);
+    pub(crate) fn of(class: &str, mode: Mode) -> Self {
+        let labels = || {
+            vec![
+                Label::new("class", class.to_owned()),
+                Label::new("mode", mode.as_str()),
+            ]
+        };
+        let by_class = |name| Key::from_parts(name, labels());
         let by_outcome = |name| {
-            Outcome::ALL
-                .map(|(_, word)| Key::from_parts(name, vec![label(), Label::new("outcome", word)]))
+            Outcome::ALL.map(|(_, word)| {
+                let mut labels = labels();
+                labels.push(Label::new("outcome", word));
+                Key::from_parts(name, labels)
+            })
         };
         Self {
             acquisitions: by_outcome(ACQUISITIONS),
@@ -149,8 +163,9 @@ impl ClassKeys {
     }
 }
 
-pub(crate) fn lost(class: &str, cause: &'static str) {
-    counter!(LOST, "class" => class.to_owned(), "cause" => cause).increment(1);
+pub(crate) fn lost(class: &str, mode: Mode, cause: &'static str) {
+    let mode = mode.as_str();
+    counter!(LOST, "class" => class.to_owned(), "mode" => mode, "cause" => cause).increment(1);
 }
 
 pub(crate) fn clock_departed(by_seconds: f64) {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
+use crate::client::Mode;
 use crate::metrics::ClassKeys;
 
 /// The longest name, in bytes.
@@ -106,7 +107,8 @@ pub struct Class(Arc<ClassName>);
 
 struct ClassName {
     name: Box<str>,
-    keys: OnceLock<ClassKeys>,
+    /// By mode.
+    keys: [OnceLock<ClassKeys>; 2],
 }
 
 impl Class {
@@ -122,7 +124,7 @@ impl Class {
     fn unchecked(name: &str) -> Self {
         Self(Arc::new(ClassName {
             name: name.into(),
-            keys: OnceLock::new(),
+            keys: [OnceLock::new(), OnceLock::new()],
         }))
     }
 
@@ -141,8 +143,8 @@ impl Class {
     }
 
     /// Its metrics.
-    pub(crate) fn keys(&self) -> &ClassKeys {
-        self.0.keys.get_or_init(|| ClassKeys::of(self.as_str()))
+    pub(crate) fn keys(&self, mode: Mode) -> &ClassKeys {
+        self.0.keys[mode as usize].get_or_init(|| ClassKeys::of(self.as_str(), mode))
     }
 
     /// The resource `id` of this class.
@@ -214,8 +216,8 @@ impl ResourceName {
     }
 
     /// Its class's metrics.
-    pub(crate) fn keys(&self) -> &ClassKeys {
-        self.class.keys()
+    pub(crate) fn keys(&self, mode: Mode) -> &ClassKeys {
+        self.class.keys(mode)
     }
 
     /// Where it lives.

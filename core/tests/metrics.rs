@@ -36,6 +36,18 @@ fn recorded(snapshotter: &Snapshotter) -> (Counters, Gauges, Vec<String>) {
     (counters, gauges, all)
 }
 
+/// Three readers, of which the later two join the first; the last one outstays its time.
+async fn read(coord: &Coordinator, ttl: Duration) {
+    let pages = coord.rw_locks("page").unwrap().ttl(ttl);
+    let one = pages.read(SECRET).await.unwrap();
+    let other = pages.read(SECRET).await.unwrap();
+    drop(one);
+    let short = pages.max_hold(Duration::from_secs(1));
+    let lost = short.read(SECRET).await.unwrap();
+    assert_eq!(lost.lost().await, LostCause::MaxHold);
+    drop((other, lost));
+}
+
 #[tokio::test(start_paused = true)]
 async fn acquisitions_losses_and_renewals_are_recorded_by_class_and_never_by_name() {
     let recorder = DebuggingRecorder::new();
@@ -89,6 +101,7 @@ async fn acquisitions_losses_and_renewals_are_recorded_by_class_and_never_by_nam
     env.sleep(Duration::from_millis(1)).await;
     drop(first);
     drop(second.await.unwrap());
+    read(&b, ttl).await;
     b.shutdown(Duration::ZERO).await;
     drop((kept, leader));
 
@@ -96,7 +109,7 @@ async fn acquisitions_losses_and_renewals_are_recorded_by_class_and_never_by_nam
     let count = |id: &str| counters.get(id).copied().unwrap_or(0);
     let acquired = |outcome| {
         count(&format!(
-            "leasehold_acquisitions_total{{class=user,outcome={outcome}}}"
+            "leasehold_acquisitions_total{{class=user,mode=exclusive,outcome={outcome}}}"
         ))
     };
     assert_eq!(acquired("acquired"), 5, "{counters:#?}");
@@ -105,7 +118,7 @@ async fn acquisitions_losses_and_renewals_are_recorded_by_class_and_never_by_nam
     assert_eq!(acquired("refused"), 1);
     let lost = |class, cause| {
         count(&format!(
-            "leasehold_lost_total{{cause={cause},class={class}}}"
+            "leasehold_lost_total{{cause={cause},class={class},mode=exclusive}}"
         ))
     };
     assert_eq!(lost("user", cause.as_str()), 1);
@@ -114,18 +127,28 @@ async fn acquisitions_losses_and_renewals_are_recorded_by_class_and_never_by_nam
     assert_eq!(lost("~election", "shut_down"), 1);
     assert!(count("leasehold_renewals_total{outcome=renewed}") >= 8);
     assert!(count("leasehold_renewals_total{outcome=unknown}") >= 1);
-    assert_eq!(count("leasehold_local_turns_total{class=user}"), 1);
+    assert_eq!(
+        count("leasehold_local_turns_total{class=user,mode=exclusive}"),
+        1
+    );
+    let reads = "leasehold_acquisitions_total{class=page,mode=shared,outcome=acquired}";
+    assert_eq!(count(reads), 3);
+    let lost = "leasehold_lost_total{cause=max_hold,class=page,mode=shared}";
+    assert_eq!(count(lost), 1);
+    let joined = "leasehold_local_turns_total{class=page,mode=shared}";
+    assert_eq!(count(joined), 2);
     // Everything has ended, and everyone has been counted out.
     for id in [
-        "leasehold_held{class=user}",
-        "leasehold_held{class=~election}",
-        "leasehold_local_waiters{class=user}",
+        "leasehold_held{class=user,mode=exclusive}",
+        "leasehold_held{class=~election,mode=exclusive}",
+        "leasehold_local_waiters{class=user,mode=exclusive}",
+        "leasehold_held{class=page,mode=shared}",
     ] {
         assert_eq!(gauges.get(id), Some(&0.0), "{id} of {gauges:#?}");
     }
     for id in [
-        "leasehold_hold_seconds{class=user}",
-        "leasehold_acquire_seconds{class=user,outcome=acquired}",
+        "leasehold_hold_seconds{class=user,mode=exclusive}",
+        "leasehold_acquire_seconds{class=user,mode=exclusive,outcome=acquired}",
         "leasehold_store_request_seconds{outcome=ok}",
         "leasehold_store_request_seconds{outcome=error}",
     ] {

@@ -78,7 +78,7 @@ pub(crate) async fn acquire(inner: &Arc<Inner>, ask: Ask) -> Result<Holding, Err
         Err(_) => Outcome::Refused,
     };
     let took = core.env.now().since(started);
-    ask.name.keys().acquired(outcome, took);
+    ask.name.keys(Mode::of(ask.weight)).acquired(outcome, took);
     result
 }
 

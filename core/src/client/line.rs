@@ -51,6 +51,14 @@ impl Mode {
             Weight::Units(_) => Self::Shared,
         }
     }
+
+    /// A bounded word for metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Exclusive => "exclusive",
+            Self::Shared => "shared",
+        }
+    }
 }
 
 /// All lines of a client.
@@ -202,7 +210,7 @@ impl Lines {
             place.waiters.insert(id, Waiter { to, seat });
         }
         drop(places);
-        line.name.keys().waiting(1.0);
+        line.name.keys(line.mode).waiting(1.0);
         Entry::Behind(Spot {
             core: Arc::clone(core),
             line,
@@ -387,7 +395,7 @@ impl Drop for Spot {
             place.waiters.remove(&self.id);
         }
         drop(places);
-        self.line.name.keys().waiting(-1.0);
+        self.line.name.keys(self.line.mode).waiting(-1.0);
         // A call that came unheard ends with the channel: its turn passes on, or its lead.
     }
 }

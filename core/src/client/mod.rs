@@ -38,6 +38,7 @@ pub use health::Health;
 pub use inspect::{Holder, Inspection, Listing, Waiter};
 pub(crate) use inspect::{inspect, look};
 pub(crate) use leading::{Leading, Own, Standing, Terms};
+pub(crate) use line::Mode;
 pub(crate) use release::release;
 pub use tenure::Revocation;
 pub(crate) use tenure::Tenure;

@@ -199,7 +199,7 @@ impl Place {
                     match to.send(Call::Serve(holding)) {
                         Ok(()) => {
                             core.note_fence(&line.name, fence);
-                            line.name.keys().local_turn();
+                            line.name.keys(line.mode).local_turn();
                             if turn.look_at() < turn.since + line.ttl / 3 {
                                 core.renewals.look_at(visit.tenure.rid, turn.look_at());
                             }

@@ -11,6 +11,7 @@ use super::turn::{Holding, Seat, TaskId, Turn};
 use super::visit::Verdict;
 use super::{Core, Tenure};
 use crate::error::LostCause;
+use crate::metrics;
 use crate::planted::{Bug, planted};
 
 /// A line's share, while others may join.
@@ -72,7 +73,7 @@ impl Share {
     /// It was heard.
     pub(super) fn joined(&self, core: &Core, number: u64) {
         core.note_fence(&self.tenure.name, number);
-        self.tenure.name.keys().local_turn();
+        self.tenure.name.keys(self.tenure.mode()).local_turn();
     }
 }
 
@@ -103,9 +104,16 @@ impl Sharers {
     /// It outstays its time, and is lost by itself. If it was the last one, all is.
     pub(super) fn outstayed(&self, tenure: &Tenure, turn: &Turn) {
         let mut turns = self.by_number();
-        if turns.remove(&turn.grant_id.get()).is_some() && turns.is_empty() {
-            tenure.lose(LostCause::MaxHold);
+        if turns.remove(&turn.grant_id.get()).is_none() {
+            return;
         }
+        let cause = LostCause::MaxHold;
+        if turns.is_empty() {
+            tenure.lose(cause);
+            return;
+        }
+        metrics::lost(tenure.name.class(), tenure.mode(), cause.as_str());
+        tracing::warn!(name = %tenure.name, grant_id = %turn.grant_id, %cause, "a shared hold is lost");
     }
 
     pub(super) fn is_empty(&self) -> bool {

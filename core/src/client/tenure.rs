@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::drift_margin;
-use super::line::Line;
+use super::line::{Line, Mode};
 use super::share::Sharers;
 use super::turn::{TaskId, Turn};
 use crate::env::{Env, Moment};
@@ -198,9 +198,13 @@ impl Tenure {
         turn.upgrade().filter(|turn| !turn.is_ended())
     }
 
+    pub(crate) fn mode(&self) -> Mode {
+        Mode::of(self.weight)
+    }
+
     /// Whether several turns are taken under it, side by side.
     pub(crate) fn is_shared(&self) -> bool {
-        self.weight != Weight::All
+        self.mode() == Mode::Shared
     }
 
     /// Whether pushes for it are to be asked for: the first time.
@@ -284,7 +288,7 @@ impl Tenure {
         }
         if self.lost.set(cause).is_ok() {
             self.changed.notify_waiters();
-            metrics::lost(self.name.class(), cause.as_str());
+            metrics::lost(self.name.class(), self.mode(), cause.as_str());
             tracing::warn!(name = %self.name, fence = self.used(), %cause, "lease lost");
         }
     }

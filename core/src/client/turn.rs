@@ -76,7 +76,7 @@ impl Turn {
             lost: OnceLock::new(),
         });
         tenure.begin_turn(&turn);
-        tenure.name.keys().held(1.0);
+        tenure.name.keys(tenure.mode()).held(1.0);
         turn
     }
 
@@ -96,7 +96,7 @@ impl Turn {
         }
         let held_for = now.since(self.since);
         self.warn_if_over(held_for);
-        let keys = self.tenure.name.keys();
+        let keys = self.tenure.name.keys(self.tenure.mode());
         keys.held(-1.0);
         keys.hold_ended(held_for);
         true
@@ -105,7 +105,7 @@ impl Turn {
     /// It was never anybody's: the one it was for had gone.
     pub(crate) fn withdraw(&self) {
         if !self.ended.swap(true, Ordering::AcqRel) {
-            self.tenure.name.keys().held(-1.0);
+            self.tenure.name.keys(self.tenure.mode()).held(-1.0);
             self.tenure.sharers.remove(self);
         }
     }
