@@ -85,9 +85,8 @@ impl Task {
     pub(crate) async fn run(self) {
         while self.world.env.now() < self.until {
             let done = match self.draw(20) {
-                0..=9 => self.mutex().await,
                 10..=14 if self.world.plan.reads => self.read_or_write().await,
-                10..=14 => self.mutex().await,
+                0..=14 => self.mutex().await,
                 15..=16 => self.election().await,
                 17 => self.revoke().await,
                 _ => self.register().await,

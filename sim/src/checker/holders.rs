@@ -32,6 +32,20 @@ struct Block {
     gone_by: Option<Duration>,
 }
 
+impl Block {
+    /// All who have something of it are to go by then.
+    fn revoke(&mut self, by: Duration, resource: &str, first: u64, holds: &mut [Hold<'_>]) {
+        self.gone_by = Some(by);
+        let numbers = first..=self.end;
+        let is_of_it =
+            |hold: &&mut Hold<'_>| hold.resource == resource && numbers.contains(&hold.fence);
+        for hold in holds.iter_mut().filter(is_of_it) {
+            // Who gets no pushes hears of it by a renewal.
+            hold.revoked = Some(by + hold.ttl / 5 * 2);
+        }
+    }
+}
+
 pub(super) fn check(history: &[Event]) -> Vec<Violation> {
     let mut violations = Vec::new();
     let until = one_holder_is_promised_until(history);
@@ -127,27 +141,13 @@ fn holds<'a>(history: &'a [Event], until: usize, violations: &mut Vec<Violation>
                 first,
                 grace,
             } => {
-                let by = event.at + *grace;
                 if is_calm && let Some(block) = blocks.get_mut(&(resource.as_str(), *first)) {
-                    block.gone_by = Some(by);
-                    let numbers = *first..=block.end;
-                    let theirs = (holds.iter_mut())
-                        .filter(|hold| hold.resource == resource && numbers.contains(&hold.fence));
-                    for hold in theirs {
-                        hold.revoked = Some(by + hold.ttl / 5 * 2);
-                    }
+                    block.revoke(event.at + *grace, resource, *first, &mut holds);
                 }
             }
             What::Fault(fault) => {
                 is_calm = false;
-                // Who has not heard yet may hear late.
-                let pending = |by: &mut Option<Duration>| {
-                    if by.is_some_and(|by| by + GRAIN > event.at) {
-                        *by = Some(NO_LIMIT);
-                    }
-                };
-                holds.iter_mut().for_each(|hold| pending(&mut hold.revoked));
-                (blocks.values_mut()).for_each(|block| pending(&mut block.gone_by));
+                hear_late(&mut holds, &mut blocks, event.at);
                 if let Fault::Resumed(node) = fault {
                     resumed.insert(*node, event.at);
                 }
@@ -156,6 +156,17 @@ fn holds<'a>(history: &'a [Event], until: usize, violations: &mut Vec<Violation>
         }
     }
     holds
+}
+
+/// Who has not heard yet that he is to go may hear late, since something goes wrong now.
+fn hear_late(holds: &mut [Hold<'_>], blocks: &mut BTreeMap<(&str, u64), Block>, now: Duration) {
+    let held = holds.iter_mut().map(|hold| &mut hold.revoked);
+    let given = blocks.values_mut().map(|block| &mut block.gone_by);
+    for by in held.chain(given).flatten() {
+        if *by + GRAIN > now {
+            *by = NO_LIMIT;
+        }
+    }
 }
 
 /// Later than any run ends.
