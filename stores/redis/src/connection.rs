@@ -1,7 +1,7 @@
 //! A store on one server: requests with a deadline.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use leasehold_core::store::StoreError;
@@ -9,6 +9,7 @@ use leasehold_core::{Env, Moment};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use tokio::task::JoinHandle;
 
+use crate::combine::{Combiner, Together};
 use crate::error::{describe, refused};
 use crate::keeper::Shared;
 use crate::link::Link;
@@ -18,6 +19,9 @@ use crate::script::{Crowded, Script, Scripts};
 pub(crate) struct Connection {
     pub(crate) shared: Arc<Shared>,
     pub(crate) scripts: Scripts,
+    pub(crate) combiner: Combiner,
+    /// For the tasks that send what several callers ask.
+    pub(crate) me: Weak<Connection>,
     keeper: JoinHandle<()>,
 }
 
@@ -36,13 +40,15 @@ impl Drop for Connection {
 
 impl Connection {
     /// Takes over a first connection.
-    pub(crate) fn new(shared: Arc<Shared>, link: Arc<Link>, crowded: Crowded) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, link: Arc<Link>, crowded: Crowded) -> Arc<Self> {
         let keeper = Arc::clone(&shared).keep(link);
-        Self {
+        Arc::new_cyclic(|me| Self {
             keeper: shared.session.env.spawn(keeper),
             scripts: Scripts::new(crowded),
+            combiner: Combiner::new(Together::AnyBuckets),
+            me: Weak::clone(me),
             shared,
-        }
+        })
     }
 
     /// When a request that starts now has to be answered.
@@ -58,7 +64,18 @@ impl Connection {
         script: &Script,
         words: impl Fn(&mut Cmd) + Send + Sync,
     ) -> Result<Value, StoreError> {
-        let deadline = self.deadline();
+        self.run_until(self.deadline(), operation, script, words)
+            .await
+    }
+
+    /// [`run`](Self::run) for one who has waited before.
+    pub(crate) async fn run_until(
+        &self,
+        deadline: Moment,
+        operation: &'static str,
+        script: &Script,
+        words: impl Fn(&mut Cmd) + Send + Sync,
+    ) -> Result<Value, StoreError> {
         let link = self.shared.link(operation, deadline).await?;
         let mut cmd = script.by_hash();
         words(&mut cmd);

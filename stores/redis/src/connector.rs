@@ -172,7 +172,7 @@ impl Connector for RedisStore {
             let link = shared.connect().await?;
             let connection = Connection::new(Arc::clone(&shared), link, self.crowded);
             check(&connection, self.accepted).await?;
-            Ok(StoreHandle::of(Arc::new(connection)))
+            Ok(StoreHandle::of(connection))
         });
         let within = session.connect_timeout;
         let opened = session.env.timeout(within, opening).await;

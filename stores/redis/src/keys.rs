@@ -43,6 +43,27 @@ impl Keys {
         format!("{{{}#{}}}:l:{name}", self.namespace, name.bucket())
     }
 
+    /// [`lease`](Self::lease), behind what is in `text`.
+    pub(crate) fn put_lease(&self, text: &mut String, name: &ResourceName) {
+        self.put_bucket(text, name.bucket());
+        text.push_str(":l:");
+        text.push_str(name.as_str());
+    }
+
+    /// [`floor`](Self::floor), behind what is in `text`.
+    pub(crate) fn put_floor(&self, text: &mut String, bucket: Bucket) {
+        self.put_bucket(text, bucket);
+        text.push_str(":f");
+    }
+
+    fn put_bucket(&self, text: &mut String, bucket: Bucket) {
+        text.push('{');
+        text.push_str(&self.namespace);
+        // Writing to a String cannot fail.
+        let _ = write!(text, "#{bucket}");
+        text.push('}');
+    }
+
     pub(crate) fn floor(&self, bucket: Bucket) -> String {
         format!("{{{}#{bucket}}}:f", self.namespace)
     }
@@ -133,6 +154,10 @@ mod tests {
             keys.lease(&name),
             format!("{{a%7D%7B%23%25b/ü#{bucket}}}:l:invoice/{{7}}")
         );
+        let (mut lease, mut floor) = (String::new(), String::new());
+        keys.put_lease(&mut lease, &name);
+        keys.put_floor(&mut floor, bucket);
+        assert_eq!((lease, floor), (keys.lease(&name), keys.floor(bucket)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use leasehold_core::Moment;
 use leasehold_core::name::Bucket;
 use leasehold_core::protocol::{self, Now, Op, Reply, Revoked, Was, Weight};
 use leasehold_core::store::{
@@ -10,8 +11,10 @@ use leasehold_core::store::{
 };
 use redis::{Cmd, Value};
 
+use crate::combine::can_travel;
 use crate::connection::Connection;
 use crate::error::malformed;
+use crate::fast::Batch;
 use crate::keys::Keys;
 use crate::record;
 use crate::script::{
@@ -21,29 +24,15 @@ use crate::script::{
     number,
 };
 
-const OPERATION: &str = "lease";
+pub(crate) const OPERATION: &str = "lease";
 const FLOORS: &str = "raise floors";
 
 #[async_trait]
 impl Leases for Connection {
     async fn execute(&self, calls: &[LeaseCall]) -> Result<Stamped<Vec<Reply>>, StoreError> {
-        let needs_memory = calls.iter().any(|c| matches!(c.op, Op::Acquire(_)));
-        let script = if needs_memory {
-            &self.scripts.leases
-        } else {
-            &self.scripts.leases_when_full
-        };
-        let keys = &self.shared.keys;
-        let fill = |cmd: &mut Cmd| {
-            put_keys(cmd, keys, calls);
-            put_words(cmd, keys, calls);
-        };
-        let answer = self.run(OPERATION, script, fill).await?;
-        let stamped = take_replies(answer)?;
-        if stamped.value.len() == calls.len() {
-            Ok(stamped)
-        } else {
-            Err(malformed(OPERATION))
+        match calls {
+            [call] if can_travel(&call.op) => self.execute_one(call).await,
+            _ => Box::pin(self.alone(calls, self.deadline())).await,
         }
     }
 
@@ -81,6 +70,49 @@ impl Leases for Connection {
             ClockSource::ServerWall,
             Duration::from_millis(20),
         )
+    }
+}
+
+impl Connection {
+    /// Sends one caller's calls as a script call of their own.
+    pub(crate) async fn alone(
+        &self,
+        calls: &[LeaseCall],
+        deadline: Moment,
+    ) -> Result<Stamped<Vec<Reply>>, StoreError> {
+        let (keys, scripts) = (&self.shared.keys, &self.scripts);
+        let stamped = if let Some(batch) = Batch::of_one(calls) {
+            let script = if batch.needs_memory() {
+                &scripts.alone
+            } else {
+                &scripts.alone_when_full
+            };
+            let fill = |cmd: &mut Cmd| {
+                batch.put_keys(cmd, keys);
+                batch.put_words(cmd);
+            };
+            take_replies_alone(
+                &batch,
+                self.run_until(deadline, OPERATION, script, fill).await?,
+            )?
+        } else {
+            let needs_memory = calls.iter().any(|c| matches!(c.op, Op::Acquire(_)));
+            let script = if needs_memory {
+                &scripts.leases
+            } else {
+                &scripts.leases_when_full
+            };
+            let fill = |cmd: &mut Cmd| {
+                put_keys(cmd, keys, calls);
+                put_words(cmd, keys, calls);
+            };
+            take_replies(self.run_until(deadline, OPERATION, script, fill).await?)?
+        };
+        if stamped.value.len() == calls.len() {
+            Ok(stamped)
+        } else {
+            Err(malformed(OPERATION))
+        }
     }
 }
 
@@ -148,7 +180,23 @@ pub(crate) fn take_replies(answer: Value) -> Result<Stamped<Vec<Reply>>, StoreEr
     Ok(Stamped { now, value })
 }
 
-/// Every script's answer begins with its time.
+/// The fast script's answer, or the full one's if that had to do it.
+pub(crate) fn take_replies_alone(
+    batch: &Batch<'_>,
+    answer: Value,
+) -> Result<Stamped<Vec<Reply>>, StoreError> {
+    let Value::BulkString(bytes) = &answer else {
+        return take_replies(answer);
+    };
+    let stamped = batch.take_answers(bytes);
+    let stamped = stamped.and_then(|Stamped { now, value }| {
+        let value = value.into_iter().collect::<Option<_>>()?;
+        Some(Stamped { now, value })
+    });
+    stamped.ok_or_else(|| malformed(OPERATION))
+}
+
+/// Every script's answer but the fast ones' begins with its time.
 pub(crate) fn take_time(
     operation: &'static str,
     answer: Value,

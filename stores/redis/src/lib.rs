@@ -9,10 +9,12 @@
 
 mod address;
 mod check;
+mod combine;
 mod connection;
 mod connector;
 mod error;
 mod events;
+mod fast;
 mod keeper;
 mod keys;
 mod leases;

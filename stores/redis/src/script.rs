@@ -4,7 +4,7 @@ use leasehold_core::protocol;
 use redis::Cmd;
 
 /// Beyond the time that a key can matter, so that an expiry of Redis is never what ends a lease.
-const SLACK_MS: u64 = 60_000;
+pub(crate) const SLACK_MS: u64 = 60_000;
 /// What a namespace says of itself is kept this long after the last heartbeat: 30 days.
 const KEEP_NAMESPACE_MS: u64 = 30 * 24 * 3600 * 1000;
 /// The layout of a namespace's own key.
@@ -19,8 +19,14 @@ pub(crate) const OP_INSPECT: &str = "i";
 pub(crate) const OP_REWEIGH: &str = "w";
 pub(crate) const OP_REVOKE: &str = "k";
 
-/// The first byte of a record that is one line of text: one holder, and nothing else to know.
+/// The first byte of a packed record: one holder, and nothing else to know.
 pub(crate) const PACKED: u8 = b'u';
+/// The same of one that was renewed since.
+pub(crate) const PACKED_RENEWED: u8 = b'v';
+/// Where, counted from 1, the client's own part of a packed record begins, in it the request id, and what is text.
+const PACKED_OWN: u64 = 26;
+const PACKED_RID: u64 = 42;
+const PACKED_TEXT: u64 = 82;
 /// The first byte of a record that is spread over several keys: what stands there is its head.
 pub(crate) const CROWD: u8 = b'c';
 /// How much longer than needed the parts of a crowd are kept, so that they are told so about once a minute.
@@ -140,6 +146,12 @@ fn constant(name: &str) -> Option<String> {
         "CROWD" => return Some(char::from(CROWD).into()),
         "CROWD_LUA" => return Some(expand(include_str!("lua/crowd.lua"))),
         "PACKED" => return Some(char::from(PACKED).into()),
+        "PACKED_RENEWED" => return Some(char::from(PACKED_RENEWED).into()),
+        "PACKED_BYTE" => PACKED.into(),
+        "RENEWED_BYTE" => PACKED_RENEWED.into(),
+        "PACKED_OWN" => PACKED_OWN,
+        "PACKED_RID" => PACKED_RID,
+        "PACKED_TEXT" => PACKED_TEXT,
         "PUSH_FORMAT" => return Some(PUSH_FORMAT.into()),
         "NOTICE_GRANTED" => return Some(NOTICE_GRANTED.into()),
         "NOTICE_CONTENDED" => return Some(NOTICE_CONTENDED.into()),
@@ -247,6 +259,12 @@ pub(crate) struct Scripts {
     pub(crate) leases: Script,
     /// The same, for calls that only keep or end what is there: they work on a full server too.
     pub(crate) leases_when_full: Script,
+    /// One acquire, that mostly meets nothing, or what only it knows of.
+    pub(crate) alone: Script,
+    /// The same for one release or some renewals, on a full server too.
+    pub(crate) alone_when_full: Script,
+    /// Acquires and releases of several callers.
+    pub(crate) together: Script,
     pub(crate) floor: Script,
     pub(crate) register: Script,
     pub(crate) beat: Script,
@@ -268,12 +286,18 @@ impl Scripts {
         let Crowded { above, until } = crowded;
         let leases = include_str!("lua/leases.lua");
         let leases = format!("local crowded_above, crowded_until = {above}, {until}\n{leases}");
+        let fast = include_str!("lua/fast.lua");
+        let alone = [fast, include_str!("lua/fast_alone.lua"), &leases].concat();
+        let together = [fast, include_str!("lua/fast_together.lua")].concat();
         let floor = include_str!("lua/floor.lua");
         let register = include_str!("lua/register.lua");
         let beat = include_str!("lua/beat.lua");
         Self {
             leases: Script::new(clock, &leases, OutOfMemory::Refuses),
             leases_when_full: Script::new(clock, &leases, OutOfMemory::Runs),
+            alone: Script::new(clock, &alone, OutOfMemory::Refuses),
+            alone_when_full: Script::new(clock, &alone, OutOfMemory::Runs),
+            together: Script::new(clock, &together, OutOfMemory::Refuses),
             floor: Script::new(clock, floor, OutOfMemory::Refuses),
             register: Script::new(clock, register, OutOfMemory::Refuses),
             beat: Script::new(clock, beat, OutOfMemory::Runs),
@@ -298,6 +322,8 @@ mod tests {
         let scripts = Scripts::new(Crowded::MEASURED);
         for script in [
             &scripts.leases,
+            &scripts.alone,
+            &scripts.together,
             &scripts.floor,
             &scripts.register,
             &scripts.beat,
@@ -309,7 +335,12 @@ mod tests {
     #[test]
     fn a_production_script_takes_no_time_from_its_caller() {
         let scripts = Scripts::new(Crowded::MEASURED);
-        for script in [scripts.leases, scripts.register] {
+        for script in [
+            scripts.leases,
+            scripts.alone,
+            scripts.together,
+            scripts.register,
+        ] {
             assert!(script.text.contains("redis.call('TIME')"));
         }
     }

@@ -7,7 +7,8 @@ mod whole;
 
 use std::collections::BTreeSet;
 
-use leasehold_core::store::{Connector, ListQuery};
+use leasehold_core::protocol::Rid;
+use leasehold_core::store::{Connector, LeaseCall, ListQuery};
 use leasehold_core::{Coordinator, Error};
 use leasehold_redis::RedisStore;
 use leasehold_testkit::RedisServer;
@@ -50,6 +51,21 @@ async fn the_rule_in_the_guide_suffices_for_everything_and_has_nothing_unused() 
     let store = RedisStore::new(&url).unwrap().open(&session).await.unwrap();
     let bucket = common::name("a").bucket();
     store.leases.raise_floors(&[(bucket, 1)]).await.unwrap();
+    let mut names = (0..).map(|i| common::name(&format!("n{i}")));
+    let renewals = names
+        .by_ref()
+        .filter(|name| name.bucket() == bucket)
+        .take(2);
+    let rid = Rid {
+        node: session.node,
+        seq: 1,
+    };
+    let renewals = renewals.map(|name| LeaseCall {
+        name,
+        op: common::renew(rid, 1),
+    });
+    let renewals: Vec<_> = renewals.collect();
+    store.leases.execute(&renewals).await.unwrap();
     let query = ListQuery {
         limit: 100,
         ..ListQuery::default()

@@ -4,41 +4,6 @@
 -- bucket's channels, then each call's words. Answers the time, then one array a call. It writes nothing before every
 -- call has its answer.
 
--- A resource that one client takes whole while it is free, and gives back before anybody else asks, needs none of what
--- follows: its record is one line of text, put together from the words of the call and read with one match. Everything
--- else reads the line as the record that it stands for. Few words and few conversions: they are what a script costs.
-if #KEYS == 2 and epoch == 0 then
-  local op, rid, not_after_us = ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
-  if op == '$OP_ACQUIRE' and lease_us <= not_after_us and string.sub(ARGV[at + 9], 1, 2) == '0 ' then
-    local stored = redis.call('MGET', KEYS[2], KEYS[1])
-    if not stored[1] then
-      local ttl_us, seen = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 7])
-      local first = math.max(wall_us, seen + 1, stored[2] and stored[2] + 1 or 0)
-      local span = math.max(math.min(math.max(ARGV[at + 6] - 1, 0), wall_us + $BLOCK_AHEAD_US - first), 0)
-      local ahead = first - lease_us
-      if ahead < 1e13 and ahead > -1e13 then
-        local keep_us = math.max(ttl_us, not_after_us - lease_us, first + span - wall_us)
-        redis.call('SET', KEYS[2], '$PACKED' .. rid .. string.format(' %.0f ', first) .. span .. ' ' .. ahead .. ' '
-          .. ARGV[at + 4] .. ' ' .. ARGV[at + 5] .. ' ' .. ARGV[at + 6] .. ' ' .. ARGV[at + 7] .. ' ' .. ARGV[at + 9],
-          'PX', math.ceil(keep_us / 1000) + $SLACK_MS)
-        return { lease_us, { $REPLY_GRANTED, first, first + span, ttl_us, 1, 0 } }
-      end
-    end
-  elseif op == '$OP_RELEASE' and lease_us <= not_after_us and tonumber(ARGV[at + 6]) <= lease_us then
-    local bytes, mine = redis.call('GET', KEYS[2]), '$PACKED' .. rid .. ' '
-    if bytes and string.sub(bytes, 1, #mine) == mine then
-      local first, span, ahead, ttl_us = string.match(bytes, '^(%d+) (%d+) (%-?%d+) %d+ (%d+)', #mine + 1)
-      first = tonumber(first)
-      local used, last = tonumber(ARGV[at + 5]), first + span
-      if first <= used and used <= last then last = used end
-      if last < wall_us and first - ahead + ttl_us > lease_us then
-        redis.call('DEL', KEYS[2])
-        return { lease_us, { $REPLY_RELEASED, $WAS_HELD } }
-      end
-    end
-  end
-end
-
 -- What both layouts share.
 local function word()
   at = at + 1
@@ -401,23 +366,29 @@ local function on_records()
     return digits(math.ceil(keep_us / 1000) + (#record[$ENTRIES] > 0 and $SLACK_MS or 1000))
   end
 
-  -- The record that a line of text stands for.
+  -- The record that a packed one stands for: record.rs has its layout.
   local function unpacked(bytes)
-    local rid, first, span, ahead, not_after_us, ttl_us, want, seen, text = string.match(
-      bytes, '^$PACKED(%S+) (%d+) (%d+) (%-?%d+) (%d+) (%d+) (%d+) (%d+) (.*)')
-    first, ttl_us = tonumber(first), tonumber(ttl_us)
-    local granted_us, last = first - ahead, first + span
-    local weight, size, revision, label = described(text)
+    local granted_us, first, last, ttl_us, not_after_us = struct.unpack('>ddddd', bytes, 2)
+    local node = string.gsub(string.sub(bytes, $PACKED_RID, $PACKED_RID + 15), '.', function(char)
+      return string.format('%02x', string.byte(char))
+    end)
+    local seq, want, seen = struct.unpack('>ddd', bytes, $PACKED_RID + 16)
+    local renewed_us, renewal, to = granted_us, 0, -1
+    if string.sub(bytes, 1, 1) == '$PACKED_RENEWED' then
+      renewed_us, renewal = struct.unpack('>dd', bytes, #bytes - 15)
+      to = -17
+    end
+    local weight, size, revision, label = described('0 ' .. string.sub(bytes, $PACKED_TEXT, to))
     local entry = {
-      rid, $HELD, weight, ttl_us, tonumber(want), tonumber(seen), tonumber(not_after_us), granted_us, granted_us,
-      first, last, granted_us, granted_us + ttl_us, 0, label, size, revision, 0, 0, 0, ''
+      node .. string.format('.%.0f', seq), $HELD, weight, ttl_us, want, seen, not_after_us, granted_us, granted_us,
+      first, last, granted_us, renewed_us + ttl_us, renewal, label, size, revision, 0, 0, 0, ''
     }
     return { last, 0, { entry }, {} }
   end
 
   local function decode(bytes)
     local format = string.sub(bytes, 1, 1)
-    if format == '$PACKED' then return unpacked(bytes) end
+    if format == '$PACKED' or format == '$PACKED_RENEWED' then return unpacked(bytes) end
     local record = cmsgpack.unpack(string.sub(bytes, 2))
     if format == '$FORMAT_BEFORE' then
       for _, entry in ipairs(record[$ENTRIES]) do
@@ -465,7 +436,7 @@ for i = 2, #KEYS do
       local format = string.sub(bytes, 1, 1)
       if format == '$CROWD' then
         crowd_of[key] = on_crowd().of(key, cmsgpack.unpack(string.sub(bytes, 2)))
-      elseif format == '$FORMAT' or format == '$PACKED' or format == '$FORMAT_BEFORE' then
+      elseif format ~= '' and string.find('$FORMAT$PACKED$PACKED_RENEWED$FORMAT_BEFORE', format, 1, true) then
         records[key] = on_record().decode(bytes)
       else
         return redis.error_reply('$TOO_NEW ' .. (string.byte(format) or 0))

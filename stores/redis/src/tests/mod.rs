@@ -2,6 +2,7 @@
 
 mod conformance;
 mod crowd;
+mod fast;
 mod leases;
 mod registers;
 mod rig;

@@ -143,6 +143,14 @@ impl Rig {
         }
     }
 
+    /// Until when the server keeps a key, in ms of its clock.
+    pub(super) fn kept_until_ms(&self, key: &str) -> u64 {
+        match self.command(redis::cmd("PEXPIRETIME").arg(key)) {
+            Value::Int(ms) => u64::try_from(ms).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// The pushes since the last time. A script's pushes to its own connection come before its answer.
     pub(super) fn take_pushes(&self) -> Vec<Event> {
         std::mem::take(&mut self.pushes.lock().unwrap())
@@ -159,8 +167,8 @@ pub(super) fn runner(cases: u32) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
 
-/// 2025-01-01 00:00 UTC.
-pub(super) const START_US: u64 = 1_735_689_600_000_000;
+/// 2100-01-01 00:00 UTC: an instant until which a key is kept is not over on the server's own clock.
+pub(super) const START_US: u64 = 4_102_444_800_000_000;
 
 /// Moves a clock; it may go back.
 pub(super) fn step(now: Now, by_us: i64) -> Now {
