@@ -34,6 +34,7 @@ mod tests {
             ("demo", "cli/demo"),
             ("invoice/7", "invoice/7"),
             ("invoice/7/b", "invoice/7/b"),
+            ("invoice/{order-7}/1", "invoice/{order-7}/1"),
         ] {
             assert_eq!(of_lock(name).unwrap().as_str(), whole);
         }

@@ -42,12 +42,57 @@ pub enum NameError {
         /// Its position, in bytes.
         at: usize,
     },
+    /// A group has a character that ends it.
+    #[error("group {group:?} has a brace or a `/`: leave them out, they mark where a group ends")]
+    Group {
+        /// The group.
+        group: String,
+    },
     /// A class has a character that separates classes from ids, or that marks leasehold's own.
     #[error("class {class:?} is reserved: a class has no `/` and does not begin with `~`")]
     Reserved {
         /// The class.
         class: String,
     },
+}
+
+/// What stands in the braces before an id of a group.
+///
+/// ```
+/// use leasehold_core::name::Group;
+/// assert_eq!(Group::new("order-7").unwrap().id("paid"), "{order-7}/paid");
+/// assert!(Group::new("a/b").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Group(Arc<str>);
+
+impl Group {
+    /// Checks and takes the tag.
+    pub fn new(tag: &str) -> Result<Self, NameError> {
+        check("group", tag)?;
+        if tag.contains(['{', '}', '/']) {
+            return Err(NameError::Group { group: tag.into() });
+        }
+        Ok(Self(tag.into()))
+    }
+
+    /// The tag.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `id` within this group.
+    pub fn id(&self, id: impl fmt::Display) -> String {
+        format!("{{{}}}/{id}", self.0)
+    }
+
+    /// The tag of a whole name that has one.
+    fn tag_of(full: &str) -> Option<&str> {
+        let (_, id) = full.split_once('/')?;
+        let (tag, _) = id.strip_prefix('{')?.split_once("}/")?;
+        let is_tag = !tag.is_empty() && !tag.contains(['{', '}', '/']);
+        is_tag.then_some(tag)
+    }
 }
 
 fn check(what: &'static str, name: &str) -> Result<(), NameError> {
@@ -147,7 +192,7 @@ impl Class {
         self.0.keys[mode as usize].get_or_init(|| ClassKeys::of(self.as_str(), mode))
     }
 
-    /// The resource `id` of this class.
+    /// The resource `id` of this class. An id that begins with `{tag}/` is of the group `tag`: see [`Bucket::of`].
     pub fn resource(&self, id: impl fmt::Display) -> Result<ResourceName, NameError> {
         let id = id.to_string();
         check("resource name", &id)?;
@@ -264,20 +309,31 @@ impl Hash for ResourceName {
     }
 }
 
-/// The part of a namespace that a name falls into: FNV-1a 64 of its UTF-8 bytes, modulo 256.
+/// The part of a namespace that a name falls into.
+///
+/// It is FNV-1a 64, modulo 256, of the UTF-8 bytes of the name's group, or else of the whole name. A name has a group if its id,
+/// which follows the first `/`, begins with `{tag}/`, where the tag is not empty and has no `{`, `}` or `/`. So names of one
+/// group live together, whatever their classes, and no two clients can disagree on that: it is part of the name.
 ///
 /// Source: <http://www.isthe.com/chongo/tech/comp/fnv/>. Every version of leasehold must agree on it.
+///
+/// ```
+/// use leasehold_core::name::Bucket;
+/// assert_eq!(Bucket::of("invoice/{order-7}/1"), Bucket::of("account/{order-7}/3"));
+/// assert_ne!(Bucket::of("invoice/1"), Bucket::of("account/3"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bucket(pub u8);
 
 impl Bucket {
-    /// The bucket of a name (or of an explicit group).
+    /// The bucket of a whole name.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a remainder of 256 fits in a byte"
     )]
     pub fn of(name: &str) -> Self {
-        Self((fnv1a_64(name.as_bytes()) % u64::from(BUCKETS)) as u8)
+        let hashed = Group::tag_of(name).unwrap_or(name);
+        Self((fnv1a_64(hashed.as_bytes()) % u64::from(BUCKETS)) as u8)
     }
 }
 
@@ -308,6 +364,41 @@ mod tests {
         ] {
             assert_eq!(fnv1a_64(text.as_bytes()), hash);
             assert_eq!(Bucket::of(text), Bucket(bucket));
+        }
+    }
+
+    #[test]
+    fn a_group_is_part_of_the_name_and_decides_where_it_lives() {
+        // What every version must keep: the second column is what is hashed.
+        for (name, hashed, bucket) in [
+            ("invoice/{order-7}/1", "order-7", 0x3b),
+            ("account/{order-7}/{x}/3", "order-7", 0x3b),
+            ("~register/{order-7}/state", "order-7", 0x3b),
+            ("invoice/{a}/1", "a", 0x8c),
+            ("invoice/{größe}/1", "größe", 0xda),
+            // None of these has a group.
+            ("invoice/{}/1", "invoice/{}/1", 0xd5),
+            ("invoice/{order-7}", "invoice/{order-7}", 0x01),
+            ("invoice/{order-7}1", "invoice/{order-7}1", 0x90),
+            ("invoice/x{order-7}/1", "invoice/x{order-7}/1", 0x17),
+            ("invoice/{a/b}/1", "invoice/{a/b}/1", 0xcb),
+            ("invoice/{{a}/1", "invoice/{{a}/1", 0x79),
+            ("invoice/{a}}/1", "invoice/{a}}/1", 0x2f),
+            ("{order-7}/1", "{order-7}/1", 0x19),
+        ] {
+            assert_eq!(fnv1a_64(hashed.as_bytes()) % 256, bucket, "{hashed}");
+            let bucket = u8::try_from(bucket).unwrap();
+            assert_eq!(Bucket::of(name), Bucket(bucket), "{name}");
+            assert_eq!(ResourceName::from_store(name).bucket(), Bucket(bucket));
+        }
+        let invoice = Class::new("invoice").unwrap();
+        let name = invoice
+            .resource(Group::new("order-7").unwrap().id(1))
+            .unwrap();
+        assert_eq!(name.as_str(), "invoice/{order-7}/1");
+        assert_eq!(name.bucket(), Bucket::of("account/{order-7}/2"));
+        for bad in ["", "a/b", "{", "a}", "x\ny"] {
+            assert!(Group::new(bad).is_err(), "{bad:?}");
         }
     }
 

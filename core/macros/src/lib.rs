@@ -35,7 +35,8 @@ use proc_macro::TokenStream;
 /// # The name
 /// `class/id`, a string literal. The class, before the first `/`, is written out, since it is what carries settings and
 /// becomes a metric label. In the id, `{argument}`, `{argument.field}` and `{self.field}` stand for values, which are formatted
-/// with `Display` before the body begins; `{{` and `}}` for braces. It is the mutex that a program locks with
+/// with `Display` before the body begins; `{{` and `}}` for braces, as in `"line/{{{order}}}/{id}"`, which is line `id` of the group
+/// `order`. It is the mutex that a program locks with
 /// `coord.mutexes("invoice")` and this id, and the command line as `invoice/42`.
 ///
 /// # Options

@@ -9,7 +9,7 @@ use super::settings::Settings;
 use super::{Hold, Lease};
 use crate::client::{Inner, Inspection, inspect};
 use crate::error::Error;
-use crate::name::{Class, NameError, ResourceName};
+use crate::name::{Class, Group, NameError, ResourceName};
 use crate::protocol::Weight;
 
 /// A class of mutexes. Carries their settings; clone it and change what differs.
@@ -51,6 +51,10 @@ impl Mutexes {
         Self(Settings::new(inner, class))
     }
 
+    pub(super) fn settings(&self) -> &Settings {
+        &self.0
+    }
+
     /// How long a lease outlives its holder's last sign of life (default 30 s). It is renewed at a third of it.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.0.ttl = ttl;
@@ -86,6 +90,17 @@ impl Mutexes {
     pub fn allow_same_task(mut self) -> Self {
         self.0.same_task = true;
         self
+    }
+
+    /// Those of a group: with `group("order-7")`, id 1 stands for `{order-7}/1`. Names of one group live together in the store,
+    /// whatever their classes, so that [`lock_all`](crate::Coordinator::lock_all) takes several of them in one request. On a
+    /// Redis Cluster all of a group is on one node: group what is locked together, not all there is.
+    ///
+    /// # Errors
+    /// If the tag is empty or too long, or has control characters, `{`, `}` or `/`.
+    pub fn group(mut self, tag: &str) -> Result<Self, NameError> {
+        self.0.group = Some(Group::new(tag)?);
+        Ok(self)
     }
 
     /// The whole name of one of them, for [`inspect`](crate::Coordinator::inspect) and

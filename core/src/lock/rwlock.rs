@@ -9,7 +9,7 @@ use super::settings::Settings;
 use super::{Fairness, Hold, Lease};
 use crate::client::{Inner, Inspection, inspect};
 use crate::error::Error;
-use crate::name::{Class, NameError, ResourceName};
+use crate::name::{Class, Group, NameError, ResourceName};
 use crate::planted::{Bug, planted};
 use crate::protocol::Weight;
 
@@ -94,6 +94,17 @@ impl RwLocks {
     pub fn label(mut self, note: &str) -> Self {
         self.0.set_label(note);
         self
+    }
+
+    /// Those of a group: with `group("order-7")`, id 1 stands for `{order-7}/1`. Names of one group live together in the store,
+    /// whatever their classes, so that [`lock_all`](crate::Coordinator::lock_all) takes several of them in one request. On a
+    /// Redis Cluster all of a group is on one node: group what is locked together, not all there is.
+    ///
+    /// # Errors
+    /// If the tag is empty or too long, or has control characters, `{`, `}` or `/`.
+    pub fn group(mut self, tag: &str) -> Result<Self, NameError> {
+        self.0.group = Some(Group::new(tag)?);
+        Ok(self)
     }
 
     /// The whole name of one of them, for [`inspect`](crate::Coordinator::inspect) and

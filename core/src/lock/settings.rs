@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Fairness, Hold};
 use crate::client::{Ask, Inner, Overdue, Seat, acquire, acquire_until};
 use crate::error::Error;
-use crate::name::{Class, NameError, ResourceName};
+use crate::name::{Class, Group, NameError, ResourceName};
 use crate::protocol::{Capacity, Weight};
 
 const TTL: Duration = Duration::from_secs(30);
@@ -19,6 +19,7 @@ const MAX_HOLD: Duration = Duration::from_secs(3600);
 pub(super) struct Settings {
     pub(super) inner: Arc<Inner>,
     pub(super) class: Class,
+    pub(super) group: Option<Group>,
     pub(super) ttl: Duration,
     pub(super) wait: Duration,
     pub(super) max_hold: Duration,
@@ -33,6 +34,7 @@ impl Settings {
         Self {
             inner,
             class,
+            group: None,
             ttl: TTL,
             wait: WAIT,
             max_hold: MAX_HOLD,
@@ -49,7 +51,7 @@ impl Settings {
 
     /// What one of them is asked for with: all of it, or one unit of what any number may share.
     #[track_caller]
-    fn ask(
+    pub(super) fn ask(
         &self,
         id: &dyn fmt::Display,
         weight: Weight,
@@ -74,7 +76,10 @@ impl Settings {
     }
 
     pub(super) fn name(&self, id: impl fmt::Display) -> Result<ResourceName, NameError> {
-        self.class.resource(id)
+        match &self.group {
+            Some(group) => self.class.resource(group.id(id)),
+            None => self.class.resource(id),
+        }
     }
 
     /// Acquires, and makes a guard of it. (In one piece: each future around a future is as large again.)
