@@ -12,9 +12,9 @@ pub use leasehold_core as core;
 pub use leasehold_core::store::MemoryStore;
 pub use leasehold_core::{
     Builder, Busy, Class, Coordinator, Election, Env, Error, Expect, Fence, GrantId, Hold, Leader,
-    Leadership, Lease, Lost, LostCause, Moment, MutexGuard, Mutexes, NameError, Namespace, NodeId,
-    Observation, Observer, Put, ReadGuard, Register, RegisterHandle, RegisterReply, ResourceName,
-    RwLocks, TtlError, WriteGuard,
+    Leadership, Lease, LockAll, Lost, LostCause, Moment, MultiGuard, MutexGuard, Mutexes,
+    NameError, Namespace, NodeId, Observation, Observer, Put, ReadGuard, Register, RegisterHandle,
+    RegisterReply, ResourceName, RwLocks, TogetherError, TtlError, WriteGuard,
 };
 
 #[doc(hidden)]

@@ -39,6 +39,9 @@ pub enum Error {
         /// The resource.
         name: ResourceName,
     },
+    /// Names that cannot be locked together.
+    #[error(transparent)]
+    Together(#[from] TogetherError),
     /// A name that no store would take.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -264,6 +267,24 @@ impl LostCause {
             LostCause::ShutDown => "shut_down",
         }
     }
+}
+
+/// Names that cannot be locked together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TogetherError {
+    /// One of them twice: it would wait for itself.
+    #[error("`{name}` was added twice, and would wait for itself: add each name once")]
+    Twice {
+        /// The resource.
+        name: ResourceName,
+    },
+    /// Its class belongs to another client, which orders its locks for itself.
+    #[error("`{name}` is of another coordinator: make all classes with the one that locks")]
+    OtherClient {
+        /// The resource.
+        name: ResourceName,
+    },
 }
 
 /// A TTL that cannot be used.

@@ -29,11 +29,11 @@ pub use client::{
     Waiter,
 };
 pub use env::{Env, Moment};
-pub use error::{Busy, Error, Lost, LostCause, Relock, TooHeavy, TtlError};
+pub use error::{Busy, Error, Lost, LostCause, Relock, TogetherError, TooHeavy, TtlError};
 pub use fence::{Fence, GrantId};
 pub use lock::{
-    Election, Fairness, Healthy, Hold, Leader, Leadership, Lease, MutexGuard, Mutexes, Observation,
-    Observer, ReadGuard, RwLocks, WriteGuard,
+    Election, Fairness, Healthy, Hold, Leader, Leadership, Lease, LockAll, MultiGuard, MutexGuard,
+    Mutexes, Observation, Observer, ReadGuard, RwLocks, WriteGuard,
 };
 pub use name::{Class, NameError, Namespace, ResourceName};
 pub use protocol::{Expect, NodeId, Register, RegisterReply};

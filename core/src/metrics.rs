@@ -8,6 +8,7 @@ use metrics::{
 };
 
 use crate::client::Mode;
+use crate::error::Error;
 
 const ACQUISITIONS: &str = "leasehold_acquisitions_total";
 const WAIT: &str = "leasehold_acquire_seconds";
@@ -86,6 +87,15 @@ impl Outcome {
         (Self::Unavailable, "unavailable"),
         (Self::Refused, "refused"),
     ];
+
+    pub(crate) fn of<T>(result: &Result<T, Error>) -> Self {
+        match result {
+            Ok(_) => Self::Acquired,
+            Err(Error::Busy(_)) => Self::Busy,
+            Err(Error::Unavailable { .. }) => Self::Unavailable,
+            Err(_) => Self::Refused,
+        }
+    }
 }
 
 /// The keys of a class's metrics in one mode, made once: each is several allocations, and a lock touches seven of them. What they

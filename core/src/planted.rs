@@ -109,6 +109,10 @@ bugs! {
     VisitWithoutEnd,
     /// The next visit's request does not end the one before.
     TurnEndsNothing,
+    /// Several are locked in the order in which they were added.
+    OrderAsAdded,
+    /// Several could not all be locked, and those that were stay.
+    FailedKeepsSome,
     /// A writer takes one unit of what readers share, not all of it.
     WriterWeighsOne,
     /// A reader is let in past those who wait, since it fits beside those who read.

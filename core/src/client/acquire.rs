@@ -18,7 +18,7 @@ use crate::planted::{Bug, planted};
 use crate::protocol::{Capacity, Weight};
 
 /// Who waits without limit stands in the queue this long, and then again.
-const ROUND: Duration = Duration::from_secs(600);
+pub(super) const ROUND: Duration = Duration::from_secs(600);
 /// How long he pauses when the store can't be reached.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -49,7 +49,7 @@ impl Ask {
         self
     }
 
-    fn line(&self) -> Line {
+    pub(super) fn line(&self) -> Line {
         Line {
             name: self.name.clone(),
             mode: Mode::of(self.weight),
@@ -71,14 +71,10 @@ pub(crate) async fn acquire(inner: &Arc<Inner>, ask: Ask) -> Result<Holding, Err
     // Pinned where it is made: it is large to move.
     let result = pin!(try_acquire(inner, &ask, started));
     let result = result.instrument(span).await;
-    let outcome = match &result {
-        Ok(_) => Outcome::Acquired,
-        Err(Error::Busy(_)) => Outcome::Busy,
-        Err(Error::Unavailable { .. }) => Outcome::Unavailable,
-        Err(_) => Outcome::Refused,
-    };
     let took = core.env.now().since(started);
-    ask.name.keys(Mode::of(ask.weight)).acquired(outcome, took);
+    ask.name
+        .keys(Mode::of(ask.weight))
+        .acquired(Outcome::of(&result), took);
     result
 }
 

@@ -10,7 +10,7 @@ use super::{Cleanup, Core, Inner};
 use crate::env::Moment;
 use crate::name::ResourceName;
 use crate::planted::{Bug, planted};
-use crate::protocol::{Acquire, CLOSED_SLACK_US, Op, Release, Reply, Rid};
+use crate::protocol::{Acquire, CLOSED_SLACK_US, Now, Op, Release, Reply, Rid};
 use crate::store::{LeaseCall, StoreError};
 
 /// Fences that are asked for if nobody waits already: who comes while the visit lasts.
@@ -62,6 +62,28 @@ impl Attempt {
         behind: usize,
         ending: Option<LeaseCall>,
     ) -> Result<(Reply, Term, Moment), StoreError> {
+        let mut calls: Vec<_> = ending.into_iter().collect();
+        let has_ending = !calls.is_empty();
+        calls.push(self.call(core, ask, enqueue, behind));
+        let within = core.request_timeout;
+        let answer = core.send(&inner.store, &calls, within).await?;
+        let (stamp, received) = ((answer.sent, answer.now), answer.received);
+        let mut replies = answer.value.into_iter();
+        let answered = self.answered(&mut replies, has_ending, stamp);
+        // The tenure before has not ended, and would be in the way: both again.
+        let again = || StoreError::unknown("release", "the store's clock moved on");
+        let (reply, term) = answered.ok_or_else(again)?;
+        Ok((reply, term, received))
+    }
+
+    /// A copy, to be sent.
+    pub(super) fn call(
+        &mut self,
+        core: &Core,
+        ask: &Ask,
+        enqueue: bool,
+        behind: usize,
+    ) -> LeaseCall {
         let want = match behind {
             _ if ask.strict => 1,
             0 => 1 + SPARE_FENCES,
@@ -82,36 +104,38 @@ impl Attempt {
             seen: core.seen(),
             label: ask.label.clone(),
         });
-        let name = self.name.clone();
-        let mut calls: Vec<_> = ending.into_iter().collect();
-        calls.push(LeaseCall { name, op });
         if enqueue && self.mailbox.is_none() {
             // Before it is sent: a push may overtake the reply.
             self.mailbox = Some(core.inbox.register(self.rid));
         }
         self.sent += 1;
-        let within = core.request_timeout;
-        let answer = core.send(&inner.store, &calls, within).await?;
-        self.answered += 1;
-        let replies = &answer.value;
-        if calls.len() > 1 && !matches!(replies.first(), Some(Reply::Released { .. })) {
-            // The tenure before has not ended, and would be in the way: both again.
-            return Err(StoreError::unknown("release", "the store's clock moved on"));
-        }
-        let store_us = answer.now.lease_us;
+        let name = self.name.clone();
+        LeaseCall { name, op }
+    }
+
+    /// Takes in the answer to a copy, which came behind that to the tenure before if that was ended with it. `None` if that one
+    /// has not ended. `stamp` is when it was sent, and the store's time.
+    pub(super) fn answered(
+        &mut self,
+        replies: &mut impl Iterator<Item = Reply>,
+        has_ending: bool,
+        stamp: (Moment, Now),
+    ) -> Option<(Reply, Term)> {
+        let ended = !has_ending || matches!(replies.next(), Some(Reply::Released { .. }));
         // One answer a call: the contract.
-        let reply = answer.value.into_iter().next_back();
-        let reply = reply.unwrap_or(Reply::Stale);
+        let reply = replies.next().unwrap_or(Reply::Stale);
+        self.answered += 1;
         let remaining_us = match &reply {
             Reply::Granted { remaining_us, .. } => *remaining_us,
             _ => 0,
         };
+        let (sent, now) = stamp;
         let term = Term {
-            sent: answer.sent,
-            store_us,
+            sent,
+            store_us: now.lease_us,
             remaining_us,
         };
-        Ok((reply, term, answer.received))
+        ended.then_some((reply, term))
     }
 
     pub(crate) fn was_sent(&self) -> bool {

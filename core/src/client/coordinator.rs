@@ -11,7 +11,7 @@ use super::{Builder, Core, Departure, Health, Inspection, Listing, inspect, look
 use crate::env::{Background, Env};
 use crate::error::Error;
 use crate::fence::Fence;
-use crate::lock::{Election, Mutexes, RwLocks};
+use crate::lock::{Election, LockAll, Mutexes, RwLocks};
 use crate::name::{Class, Namespace, ResourceName};
 use crate::protocol::{NodeId, Now, Record};
 use crate::register::RegisterHandle;
@@ -117,6 +117,11 @@ impl Coordinator {
     /// As [`rw_locks`](Self::rw_locks), for a class that was made before.
     pub fn rw_locks_of(&self, class: Class) -> RwLocks {
         RwLocks::new(Arc::clone(&self.inner), class)
+    }
+
+    /// Several mutexes at once, also of several classes: all or none, and never a deadlock.
+    pub fn lock_all(&self) -> LockAll {
+        LockAll::new(Arc::clone(&self.inner))
     }
 
     /// An election: who leads, of all nodes that campaign under this name.

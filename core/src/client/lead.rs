@@ -12,7 +12,7 @@ use super::{Cleanup, Core, FAREWELL, Inner, RETRY, Tenure};
 use crate::env::Moment;
 use crate::error::{Busy, Error, Relock, TooHeavy};
 use crate::planted::{Bug, planted};
-use crate::protocol::{Entry, Op, Reply};
+use crate::protocol::{Entry, Now, Op, Reply};
 use crate::store::{LeaseCall, StoreError, StoreErrorKind};
 
 /// What a lead has begun at the store, and hands to the next one if it goes away.
@@ -224,8 +224,33 @@ impl Lead {
         (!term.is_over(core.env.now())).then_some(((handed.first, handed.end), term))
     }
 
+    /// What it would ask, to be sent along with others: the end of the tenure before, and a request that does not wait.
+    pub(super) fn calls(&mut self, ask: &Ask, calls: &mut Vec<LeaseCall>) {
+        let core = Arc::clone(&self.core);
+        let behind = (self.line.as_ref()).map_or(0, |line| core.lines.waiting_in(line));
+        let work = self.work();
+        if let Some(tenure) = &work.ending {
+            calls.push(core.release_call(tenure, core.env.now()));
+        }
+        let attempt = (work.attempt).get_or_insert_with(|| Attempt::new(&core, ask));
+        calls.push(attempt.call(&core, ask, false, behind));
+    }
+
+    /// Takes in what was answered to its calls. `None` if that leaves open what came of them.
+    pub(super) fn answered(
+        &mut self,
+        replies: &mut impl Iterator<Item = Reply>,
+        stamp: (Moment, Now),
+    ) -> Option<(Reply, Term)> {
+        let work = self.work();
+        let has_ending = work.ending.is_some();
+        let answer = (work.attempt.as_mut()?).answered(replies, has_ending, stamp)?;
+        work.ending = None;
+        Some(answer)
+    }
+
     /// It is granted: a tenure begins, and with it this task's turn.
-    fn begin(
+    pub(super) fn begin(
         mut self,
         ask: &Ask,
         block: (u64, u64),
@@ -259,7 +284,7 @@ impl Lead {
     }
 
     /// The store holds nothing of this request: every copy was answered, the last one with "busy".
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         let work = self.work();
         if work.attempt.as_ref().is_some_and(Attempt::is_answered) {
             work.attempt = None;

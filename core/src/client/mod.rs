@@ -21,8 +21,10 @@ mod release;
 mod renewals;
 mod renewer;
 mod revoke;
+pub(crate) mod several;
 mod share;
 mod tenure;
+mod together;
 mod turn;
 mod visit;
 
@@ -39,9 +41,10 @@ pub use inspect::{Holder, Inspection, Listing, Waiter};
 pub(crate) use inspect::{inspect, look};
 pub(crate) use leading::{Leading, Own, Standing, Terms};
 pub(crate) use line::Mode;
-pub(crate) use release::release;
+pub(crate) use release::{release, release_all};
 pub use tenure::Revocation;
 pub(crate) use tenure::Tenure;
+pub(crate) use together::{Patience, acquire_all};
 pub(crate) use turn::{Holding, Overdue, Seat, Turn};
 
 use std::time::Duration;

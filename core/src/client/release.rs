@@ -1,16 +1,19 @@
 //! Releasing, with its three outcomes: yes, no, unknown.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
 use tracing::Instrument;
 
+use super::cleaner::BATCH;
 use super::core::Departing;
 use super::line::After;
 use super::turn::Holding;
-use super::{Cleanup, Core, Inner, RETRY, Tenure, membership};
+use super::{Cleanup, Core, Inner, RETRY, Tenure, membership, several};
 use crate::env::Moment;
 use crate::error::{Error, LostCause};
+use crate::name::Bucket;
 use crate::protocol::{Reply, Was};
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -37,7 +40,7 @@ pub(crate) async fn release(inner: &Inner, holding: Holding) -> Result<(), Error
     };
     let span = tracing::debug_span!("release", class = tenure.name.class(), name = %tenure.name);
     let told = {
-        let told = pin!(tell_store(inner, &mut parting, now));
+        let told = pin!(tell_store(inner, &mut parting, now, true));
         told.instrument(span).await
     };
     drop(parting);
@@ -60,14 +63,87 @@ enum Ended {
     Deleted,
 }
 
+/// Ends several holds, with one request for those of a bucket. Answers what became of each, in their order.
+pub(crate) async fn release_all(inner: &Inner, holdings: Vec<Holding>) -> Vec<Result<(), Error>> {
+    let core = &inner.core;
+    let now = core.env.now();
+    let lost: Vec<_> = holdings
+        .iter()
+        .map(|holding| holding.check_at(now))
+        .collect();
+    // All of them leave before any is waited for: dropped meanwhile, none stays.
+    let mut buckets: BTreeMap<Bucket, Vec<(usize, Parting<'_>)>> = BTreeMap::new();
+    for (at, holding) in holdings.iter().enumerate() {
+        if holding.end_at(now) && core.lines.leave(core, holding, true) == After::Release {
+            let parting = Parting {
+                _departing: core.depart(),
+                core,
+                tenure: &holding.tenure,
+                settled: false,
+            };
+            let bucket = buckets.entry(holding.tenure.name.bucket()).or_default();
+            bucket.push((at, parting));
+        }
+    }
+    let partings = buckets.into_values();
+    let told = several::all(partings.map(|partings| tell_bucket(inner, partings, now))).await;
+    let mut told: BTreeMap<_, _> = told.into_iter().flatten().collect();
+    let results = lost.into_iter().enumerate().map(|(at, lost)| {
+        let told = told.remove(&at).unwrap_or(Ok(Ended::Held));
+        lost?;
+        match told? {
+            Ended::Held => Ok(()),
+            Ended::Deleted => Err(holdings[at].lost_error(LostCause::Deleted).into()),
+        }
+    });
+    results.collect()
+}
+
+/// Tells the store of several that live together; one by one of those that this does not settle.
+async fn tell_bucket(
+    inner: &Inner,
+    mut partings: Vec<(usize, Parting<'_>)>,
+    now: Moment,
+) -> Vec<(usize, Result<Ended, Error>)> {
+    let core = &inner.core;
+    let mut told = Vec::with_capacity(partings.len());
+    let mut left = Vec::new();
+    while !partings.is_empty() {
+        let rest = partings.split_off(partings.len().min(BATCH));
+        let calls: Vec<_> = (partings.iter())
+            .map(|(_, parting)| core.release_call(parting.tenure, now))
+            .collect();
+        let answer = core.send(&inner.store, &calls, core.request_timeout).await;
+        let is_answered = answer.is_ok();
+        let replies = answer.map(|answer| answer.value).unwrap_or_default();
+        let mut replies = replies.into_iter();
+        for (at, mut parting) in std::mem::replace(&mut partings, rest) {
+            if let Some(Reply::Released { was: Was::Held }) = replies.next() {
+                parting.settled = true;
+                told.push((at, Ok(Ended::Held)));
+            } else {
+                // Answered, it was not held, and is not by the next.
+                left.push((at, parting, is_answered));
+            }
+        }
+    }
+    let again = left.into_iter().map(|(at, mut parting, first)| async move {
+        let told = tell_store(inner, &mut parting, core.env.now(), first).await;
+        (at, told)
+    });
+    told.extend(several::all(again).await);
+    told
+}
+
+/// `first`: no copy of its release can have taken effect before.
 async fn tell_store(
     inner: &Inner,
     parting: &mut Parting<'_>,
     mut now: Moment,
+    mut first: bool,
 ) -> Result<Ended, Error> {
     let (core, tenure) = (parting.core, parting.tenure);
     let deadline = now + core.request_timeout;
-    let mut first = true;
     loop {
         let call = core.release_call(tenure, now);
         let left = deadline.since(now);

@@ -28,6 +28,16 @@ impl Hold {
         Self { inner, held }
     }
 
+    pub(super) fn into_holding(self) -> Holding {
+        self.held
+    }
+
+    /// Resolves once it is lost.
+    pub(super) async fn lost_error(&self) -> Lost {
+        let cause = self.held.lost().await;
+        self.held.lost_error(cause)
+    }
+
     /// Names this grant, for logs and audit. It orders nothing: what is written under an exclusive grant is guarded by
     /// its [`fence`](crate::Lease::fence), and a shared one has none.
     pub fn grant_id(&self) -> GrantId {

@@ -23,6 +23,11 @@ impl Lease {
         Self(hold)
     }
 
+    /// What it holds, to be given back with others.
+    pub(super) fn into_holding(self) -> Holding {
+        self.0.into_holding()
+    }
+
     /// The fence of this grant: send it along with every write made under the lease.
     pub fn fence(&self) -> Fence {
         Fence::new(self.grant_id().get())

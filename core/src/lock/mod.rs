@@ -7,9 +7,11 @@ pub mod locked;
 mod mutex;
 mod rwlock;
 mod settings;
+mod together;
 
 pub use election::{Election, Healthy, Leader, Leadership, Observation, Observer};
 pub use hold::Hold;
 pub use lease::Lease;
 pub use mutex::{Fairness, MutexGuard, Mutexes};
 pub use rwlock::{ReadGuard, RwLocks, WriteGuard};
+pub use together::{LockAll, MultiGuard};
