@@ -1,8 +1,11 @@
 //! What a task holds.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
-use leasehold_core::{Error, Fence, Hold, Leadership, MutexGuard, ReadGuard, WriteGuard};
+use leasehold_core::{
+    Error, Fence, Hold, Leadership, MultiGuard, MutexGuard, ReadGuard, WriteGuard,
+};
 
 /// A guard of any kind.
 #[derive(Debug)]
@@ -11,6 +14,8 @@ pub(crate) enum Guard {
     Leader(Leadership),
     Reader(ReadGuard),
     Writer(WriteGuard),
+    /// One of several that are held together.
+    Part(Arc<MultiGuard>, usize),
 }
 
 impl Deref for Guard {
@@ -22,6 +27,7 @@ impl Deref for Guard {
             Guard::Leader(leadership) => leadership,
             Guard::Reader(guard) => guard,
             Guard::Writer(guard) => guard,
+            Guard::Part(all, at) => &all.leases()[*at],
         }
     }
 }
@@ -34,6 +40,7 @@ impl Guard {
             Guard::Leader(leadership) => Some(leadership.fence()),
             Guard::Reader(_) => None,
             Guard::Writer(guard) => Some(guard.fence()),
+            Guard::Part(all, at) => Some(all.leases()[*at].fence()),
         }
     }
 
@@ -43,6 +50,8 @@ impl Guard {
             Guard::Leader(leadership) => leadership.resign().await,
             Guard::Reader(guard) => guard.release().await,
             Guard::Writer(guard) => guard.release().await,
+            // Given back with the others.
+            Guard::Part(..) => Ok(()),
         }
     }
 }

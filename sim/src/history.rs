@@ -64,6 +64,8 @@ pub enum What {
         ttl: Duration,
         /// How long it may be held in all.
         max_hold: Option<Duration>,
+        /// It came together with others: its turn may have begun before.
+        together: bool,
     },
     /// Its node looked at the guard.
     Looked {

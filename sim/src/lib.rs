@@ -19,6 +19,7 @@ mod run;
 mod steps;
 mod storm;
 mod task;
+mod together;
 mod world;
 
 pub use checker::{Violation, check};

@@ -119,6 +119,7 @@ impl Task {
             max_hold: Some(max_hold),
             weight: if writes { ALL } else { 1 },
             capacity: ALL,
+            together: false,
         };
         Ok((locks.ttl(ttl).max_hold(max_hold).fairness(fairness), terms))
     }

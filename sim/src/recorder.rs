@@ -68,6 +68,8 @@ pub(crate) struct Terms {
     /// How much of it, and of how much.
     pub(crate) weight: u32,
     pub(crate) capacity: u32,
+    /// Asked for together with others.
+    pub(crate) together: bool,
 }
 
 /// What is called.
@@ -174,6 +176,7 @@ impl Recorder {
             capacity: terms.capacity,
             ttl: terms.ttl,
             max_hold: terms.max_hold,
+            together: terms.together,
         });
         hold
     }

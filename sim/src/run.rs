@@ -15,6 +15,7 @@ use crate::plan::Plan;
 use crate::recorder::Call;
 use crate::storm::{forgets, storm};
 use crate::task::{FAREWELL, LONG_TTL, PAGES};
+use crate::together::lock_all;
 use crate::world::{REQUEST_TIMEOUT, World};
 
 /// What became of a seed.
@@ -169,7 +170,7 @@ async fn live(world: &Arc<World>) {
     world.note_all_left();
 }
 
-/// Every node gets every lock, one after the other.
+/// Every node gets every lock, one after the other, and then all of them at once.
 async fn serve(world: &Arc<World>) {
     let clients: Vec<_> = (world.nodes().iter())
         .map(|node| (node.id, node.coord.clone()))
@@ -177,12 +178,21 @@ async fn serve(world: &Arc<World>) {
     let mutexes = (0..=world.plan.resources).map(|id| ("m", id));
     let locks: Vec<_> = mutexes.chain((0..PAGES).map(|id| ("p", id))).collect();
     let mut tasks = Vec::new();
-    for (node, coord) in clients {
+    for (node, coord) in clients.clone() {
         for (class, id) in locks.clone() {
             let (world, coord) = (Arc::clone(world), coord.clone());
             let env = world.env.clone();
             tasks.push(env.spawn(async move { lock(&world, node, &coord, class, id).await }));
         }
+    }
+    for task in tasks {
+        drop(task.await);
+    }
+    let mut tasks = Vec::new();
+    for (node, coord) in clients {
+        let world = Arc::clone(world);
+        let env = world.env.clone();
+        tasks.push(env.spawn(async move { lock_all(&world, node, &coord).await }));
     }
     for task in tasks {
         drop(task.await);

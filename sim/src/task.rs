@@ -85,8 +85,9 @@ impl Task {
     pub(crate) async fn run(self) {
         while self.world.env.now() < self.until {
             let done = match self.draw(20) {
-                10..=14 if self.world.plan.reads => self.read_or_write().await,
-                0..=14 => self.mutex().await,
+                0..=1 => self.together().await,
+                2..=6 if self.world.plan.reads => self.read_or_write().await,
+                2..=14 => self.mutex().await,
                 15..=16 => self.election().await,
                 17 => self.revoke().await,
                 _ => self.register().await,
@@ -99,7 +100,7 @@ impl Task {
     }
 
     /// A class of mutexes with its settings; some leases are long, so that what is left of one is seen.
-    fn mutexes(&self, id: u64) -> Result<(Mutexes, Terms), Error> {
+    pub(crate) fn mutexes(&self, id: u64) -> Result<(Mutexes, Terms), Error> {
         // Those who ask for the same TTL stand in one local line.
         let ttl = match id {
             _ if self.draw(16) == 0 => millis(700),
@@ -124,6 +125,7 @@ impl Task {
             max_hold: Some(max_hold),
             weight: 1,
             capacity: 1,
+            together: false,
         };
         Ok((mutexes, terms))
     }
@@ -218,6 +220,7 @@ impl Task {
             max_hold: None,
             weight: 1,
             capacity: 1,
+            together: false,
         };
         self.hold(Guard::Leader(leads?), terms).await
     }

@@ -12,7 +12,7 @@ use super::line::{Call, Entry, Line, Lines, Mode, Spot};
 use super::turn::{Holding, Seat, TaskId};
 use crate::env::Moment;
 use crate::error::{Busy, Error, Relock};
-use crate::metrics::Outcome;
+use crate::metrics::{ClassKeys, Outcome};
 use crate::name::ResourceName;
 use crate::planted::{Bug, planted};
 use crate::protocol::{Capacity, Weight};
@@ -43,6 +43,11 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
+    /// Its class's metrics.
+    pub(crate) fn keys(&self) -> &ClassKeys {
+        self.name.keys(Mode::of(self.weight))
+    }
+
     /// Asked by the task that polls, whichever made the future.
     pub(crate) fn by_this_task(mut self) -> Self {
         self.seat.task = TaskId::current();
@@ -72,9 +77,7 @@ pub(crate) async fn acquire(inner: &Arc<Inner>, ask: Ask) -> Result<Holding, Err
     let result = pin!(try_acquire(inner, &ask, started));
     let result = result.instrument(span).await;
     let took = core.env.now().since(started);
-    ask.name
-        .keys(Mode::of(ask.weight))
-        .acquired(Outcome::of(&result), took);
+    ask.keys().acquired(Outcome::of(&result), took);
     result
 }
 

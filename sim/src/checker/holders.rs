@@ -104,22 +104,9 @@ fn holds<'a>(history: &'a [Event], until: usize, violations: &mut Vec<Violation>
                 if *held {
                     looked_held(hold, at, event.at, violations);
                 } else {
-                    let held_for = event.at.saturating_sub(hold.since);
-                    let too_long = hold
-                        .longest
-                        .is_some_and(|max| held_for + max / 100 + GRAIN >= max);
                     let just_woke = resumed.get(&hold.node) == Some(&event.at);
-                    let comes = hold.since == event.at && !hold.lost && !hold.given_up;
-                    if comes && !just_woke && at < until {
-                        let text = format!("hold {} is lost as it comes", hold.id);
-                        violations.push(Violation::new("a guard comes valid", at, text));
-                    }
-                    let is_at_fault = !hold.given_up && !too_long && hold.revoked.is_none();
-                    if is_calm && is_at_fault && !hold.lost {
-                        let text = format!("hold {} is lost, and nothing had gone wrong", hold.id);
-                        violations.push(Violation::new("no loss without a cause", at, text));
-                    }
-                    hold.lost = true;
+                    let is_due = !just_woke && at < until;
+                    looked_lost(hold, (at, event.at), is_due, is_calm, violations);
                 }
             }
             What::GaveUp { hold } => {
@@ -198,6 +185,30 @@ fn looked_held(hold: &mut Hold<'_>, at: usize, now: Duration, violations: &mut V
         let text = format!("hold {} is held for {held_for:?} of {max:?}", hold.id);
         violations.push(Violation::new("max_hold ends a hold", at, text));
     }
+}
+
+/// `is_due`: that it is held as it comes; `is_calm`: nothing has gone wrong yet.
+fn looked_lost(
+    hold: &mut Hold<'_>,
+    (at, now): (usize, Duration),
+    is_due: bool,
+    is_calm: bool,
+    violations: &mut Vec<Violation>,
+) {
+    let held_for = now.saturating_sub(hold.since);
+    let is_over = |max: Duration| held_for + max / 100 + GRAIN >= max;
+    let too_long = hold.longest.is_some_and(is_over);
+    let comes = hold.since == now && !hold.lost && !hold.given_up;
+    if comes && is_due {
+        let text = format!("hold {} is lost as it comes", hold.id);
+        violations.push(Violation::new("a guard comes valid", at, text));
+    }
+    let is_at_fault = !hold.given_up && !too_long && hold.revoked.is_none();
+    if is_calm && is_at_fault && !hold.lost {
+        let text = format!("hold {} is lost, and nothing had gone wrong", hold.id);
+        violations.push(Violation::new("no loss without a cause", at, text));
+    }
+    hold.lost = true;
 }
 
 fn one_at_a_time(

@@ -44,6 +44,7 @@ fn held(hold: Id, fence: u64) -> What {
         capacity: 1,
         ttl: ms(100),
         max_hold: None,
+        together: false,
     }
 }
 
@@ -127,6 +128,7 @@ fn several_may_hold_up_to_the_capacity() {
         capacity: 3,
         ttl: ms(100),
         max_hold: None,
+        together: false,
     };
     let whats = [granted(10, 1), share(1, 1), share(2, 2)];
     let whats = whats.into_iter().chain([looked(1, true), looked(2, true)]);
@@ -290,6 +292,7 @@ fn reads(hold: Id, fence: u64) -> What {
         capacity: u32::MAX,
         ttl: ms(1000),
         max_hold: None,
+        together: false,
     }
 }
 

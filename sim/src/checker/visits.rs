@@ -41,6 +41,7 @@ pub(super) fn check(history: &[Event]) -> Vec<Violation> {
                 hold,
                 weight,
                 capacity,
+                together: false,
                 ..
             } if weight == capacity => {
                 let visits = visits.get_mut(resource.as_str());
