@@ -110,7 +110,8 @@ async fn readers_share_and_writers_exclude(address: &str) {
 async fn killed_reader(address: &str) {
     let reader = || Holder::waiting(address, "test", TTL, &[("READS", "1")]);
     let (mut killed, mut other) = (reader(), reader());
-    (killed.line("held "), other.line("held "));
+    killed.line("held ");
+    other.line("held ");
     let coord = connect(address).await;
     let locks = coord.rw_locks("m").unwrap().ttl(TTL);
     let own = locks.read(1).await.unwrap();
