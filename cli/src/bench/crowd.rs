@@ -260,7 +260,7 @@ impl Asker {
             wait: true,
             want: 1,
             seen: 0,
-            label: self.label.clone(),
+            label: self.label.as_str().into(),
         })
     }
 

@@ -15,7 +15,7 @@ static SENT: AtomicU64 = AtomicU64::new(0);
 /// Counts from now on.
 pub(super) fn record() {
     // A process runs one benchmark.
-    drop(metrics::set_global_recorder(Requests));
+    drop(metrics::set_global_recorder(Requests(Arc::new(Sent))));
 }
 
 /// How many were sent since.
@@ -23,7 +23,7 @@ pub(super) fn sent() -> u64 {
     SENT.load(Ordering::Relaxed)
 }
 
-struct Requests;
+struct Requests(Arc<Sent>);
 
 struct Sent;
 
@@ -48,7 +48,7 @@ impl Recorder for Requests {
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
         if key.name() == REQUESTS {
-            Histogram::from_arc(Arc::new(Sent))
+            Histogram::from_arc(Arc::clone(&self.0))
         } else {
             Histogram::noop()
         }

@@ -34,7 +34,7 @@ pub(crate) struct Ask {
     pub(crate) ttl: Duration,
     /// `None`: don't stand in the queue.
     pub(crate) wait: Option<Duration>,
-    pub(crate) label: String,
+    pub(crate) label: Arc<str>,
     /// Each turn goes through the store's queue.
     pub(crate) strict: bool,
     pub(crate) seat: Seat,

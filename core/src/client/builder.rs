@@ -103,7 +103,7 @@ impl Builder {
             env: env.clone(),
             namespace,
             node,
-            label: self.label.unwrap_or_else(default_label),
+            label: self.label.unwrap_or_else(default_label).into(),
             address: address.clone(),
             longest_ttl: self.longest_ttl.min(LONGEST_TTL_CAP),
             request_timeout: self.request_timeout,

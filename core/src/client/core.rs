@@ -35,7 +35,7 @@ pub(crate) struct Core {
     pub(crate) env: Env,
     pub(crate) namespace: Namespace,
     pub(crate) node: NodeId,
-    pub(crate) label: String,
+    pub(crate) label: Arc<str>,
     pub(crate) address: String,
     pub(crate) longest_ttl: Duration,
     pub(crate) request_timeout: Duration,

@@ -16,7 +16,7 @@ pub(super) async fn beat(core: &Core, store: &StoreHandle) -> Result<(), StoreEr
         .clone();
     let beat = Beat {
         node: core.node,
-        label: core.label.clone(),
+        label: core.label.to_string(),
         meta,
         ttl_us: LIVENESS_US,
     };

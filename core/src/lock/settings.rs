@@ -23,7 +23,7 @@ pub(super) struct Settings {
     pub(super) ttl: Duration,
     pub(super) wait: Duration,
     pub(super) max_hold: Duration,
-    pub(super) label: Option<String>,
+    pub(super) label: Option<Arc<str>>,
     pub(super) warn_after: Option<Duration>,
     pub(super) fairness: Fairness,
     pub(super) same_task: bool,
@@ -46,7 +46,7 @@ impl Settings {
     }
 
     pub(super) fn set_label(&mut self, note: &str) {
-        self.label = Some(format!("{} {note}", self.inner.core.label));
+        self.label = Some(format!("{} {note}", self.inner.core.label).into());
     }
 
     /// What one of them is asked for with: all of it, or one unit of what any number may share.

@@ -178,7 +178,7 @@ impl State {
             granted_us: 0,
             expires_us: 0,
             renewal: 0,
-            label: ask.label.clone(),
+            label: ask.label.to_string(),
             capacity: ask.capacity.size,
             revision: ask.capacity.revision,
             weighed: 0,

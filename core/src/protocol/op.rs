@@ -1,5 +1,7 @@
 //! What can be asked of a resource, and what it answers.
 
+use std::sync::Arc;
+
 use super::{Capacity, Record, Rid, Weight};
 
 /// An operation on one resource.
@@ -53,7 +55,7 @@ pub struct Acquire {
     /// The highest fence or store time this client has seen from the namespace.
     pub seen: u64,
     /// Who asks, for people.
-    pub label: String,
+    pub label: Arc<str>,
 }
 
 /// Asks to hold for another full TTL.

@@ -32,7 +32,7 @@ fn acquire(node: &Node, i: u64) -> LeaseCall {
             wait: false,
             want: 1,
             seen: 0,
-            label: format!("caller {i}"),
+            label: format!("caller {i}").into(),
         }),
     }
 }

@@ -48,7 +48,7 @@ pub struct Election {
     inner: Arc<Inner>,
     name: ResourceName,
     ttl: Duration,
-    label: String,
+    label: Arc<str>,
     health: Option<HealthCheck>,
 }
 
@@ -83,7 +83,7 @@ impl Election {
 
     /// A note for people beside this client's label.
     pub fn label(mut self, note: &str) -> Self {
-        self.label = format!("{} {note}", self.inner.core.label);
+        self.label = format!("{} {note}", self.inner.core.label).into();
         self
     }
 
@@ -210,7 +210,7 @@ impl Election {
     fn leads(&self, held: Holding) -> Leadership {
         let inner = &self.inner;
         Leadership {
-            standing: Leading::begin(&inner.core, &held, self.label.clone()),
+            standing: Leading::begin(&inner.core, &held, self.label.to_string()),
             checks: (self.health.as_ref()).map(|health| health.attend(inner, &held)),
             lease: Lease::new(Arc::clone(inner), held),
         }

@@ -237,7 +237,7 @@ impl Opened {
             wait: true,
             want: 1,
             seen: 0,
-            label: format!("client of {}", self.node),
+            label: format!("client of {}", self.node).into(),
         }
     }
 

@@ -40,7 +40,7 @@ pub async fn a_busy_try_names_the_holder_and_what_remains(cx: &Context) {
     else {
         panic!("busy, not {reply:?}");
     };
-    assert_eq!(holder, ask.label);
+    assert_eq!(*holder, *ask.label);
     assert_eq!(held_us + remaining_us, micros(LONG));
     assert!(remaining_us > micros(LONG / 2));
     // A try leaves nothing behind.
@@ -61,7 +61,7 @@ pub async fn an_inspection_shows_holder_and_queue_and_changes_nothing(cx: &Conte
     assert_eq!(record.last, grant.end);
     let entries: Vec<_> = record.entries.iter().map(|e| (e.rid, e.phase)).collect();
     assert_eq!(entries, [(held, Phase::Held), (waiter.rid, Phase::Waiting)]);
-    assert_eq!(record.entries[1].label, waiter.label);
+    assert_eq!(*record.entries[1].label, *waiter.label);
     assert_eq!(one.inspect(&lock).await, Some(record));
 }
 

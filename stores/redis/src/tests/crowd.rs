@@ -60,7 +60,7 @@ impl Stage {
             wait: true,
             want: 1,
             seen: 0,
-            label: String::new(),
+            label: "".into(),
         }))
     }
 

@@ -245,7 +245,7 @@ impl Ask {
                     // Each grant mints one more at the least.
                     Seen::NearlyAll => LARGEST - 1_000,
                 },
-                label: format!("node {}, büro", self.rid.0),
+                label: format!("node {}, büro", self.rid.0).into(),
             }),
             What::Renew { renewal } => Op::Renew(Renew {
                 rid,
