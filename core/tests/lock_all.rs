@@ -329,6 +329,22 @@ async fn a_guard_speaks_for_all_of_them() {
     env.spawn(async move { drop(guard) }).await.unwrap();
     assert_nothing_left(env, &[&node]).await;
 
+    // A loss says more than a store that does not answer for the others.
+    let guard = lock().await.unwrap();
+    world
+        .behind
+        .delete_holders("test", &guard.leases()[1].name().clone());
+    let lost = guard.lost().await;
+    world.store.cut(node.node());
+    let released = guard.release().await;
+    assert!(
+        matches!(&released, Err(Error::Lost(of)) if *of == lost),
+        "{released:?}"
+    );
+    world.store.heal(node.node());
+    env.sleep(TTL).await;
+    assert_nothing_left(env, &[&node]).await;
+
     // A store that does not answer is no loss.
     let guard = lock().await.unwrap();
     world.store.cut(node.node());
