@@ -30,7 +30,10 @@ pub(crate) enum Together {
     /// Any: one server has all buckets.
     AnyBuckets,
     /// Those of one bucket: a cluster has it on one node.
-    #[expect(dead_code, reason = "clusters are not supported yet")]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "clusters are not supported yet")
+    )]
     OneBucket,
 }
 
@@ -356,5 +359,79 @@ impl Caller {
     fn tell(self, outcome: Outcome) {
         // One that went away needs no answer.
         let _ = self.outcome.send(outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_core::Env;
+    use leasehold_core::name::Class;
+    use leasehold_core::protocol::{Acquire, Capacity, NodeId, Rid, Weight};
+
+    use super::*;
+
+    fn acquire(id: u32, ttl_us: u64) -> LeaseCall {
+        LeaseCall {
+            name: Class::new("c").unwrap().resource(id).unwrap(),
+            op: Op::Acquire(Acquire {
+                rid: Rid {
+                    node: NodeId::new(uuid::Uuid::nil()),
+                    seq: 1,
+                },
+                not_after_us: 0,
+                weight: Weight::All,
+                capacity: Capacity::ONE,
+                ttl_us,
+                wait: false,
+                want: 1,
+                seen: 0,
+                label: String::new(),
+            }),
+        }
+    }
+
+    fn waiting(call: LeaseCall) -> Waiting {
+        let (outcome, _) = oneshot::channel();
+        let deadline = Env::system().now();
+        Waiting {
+            bucket: call.name.bucket(),
+            call,
+            caller: Caller { deadline, outcome },
+        }
+    }
+
+    #[test]
+    fn who_comes_when_nothing_is_under_way_goes_alone() {
+        let combiner = Combiner::new(Together::AnyBuckets);
+        let deadline = Env::system().now();
+        let way = |id| combiner.way_of(&acquire(id, 1), deadline);
+        for _ in 0..2 {
+            let first = way(1);
+            assert!(matches!(first, Way::Alone(_)));
+            assert!(matches!(way(2), Way::Along(_, true)));
+            // The first one's carrier has not begun yet.
+            assert!(matches!(way(3), Way::Along(_, false)));
+            // As when it has.
+            let mut state = combiner.state();
+            (state.carriers, state.starting) = (0, 0);
+        }
+    }
+
+    #[test]
+    fn what_cannot_travel_together_is_kept_apart() {
+        let mut group = Group::default();
+        group.add(waiting(acquire(1, 1)));
+        let takes = |call, left: &[Waiting], together| group.takes(&waiting(call), left, together);
+        let any = Together::AnyBuckets;
+        assert!(takes(acquire(2, 1), &[], any));
+        assert!(!takes(acquire(1, 1), &[], any), "of one resource");
+        assert!(!takes(acquire(2, 7), &[], any), "of two TTLs");
+        assert!(!takes(acquire(2, 1), &[], Together::OneBucket), "of two");
+        let bucket = acquire(1, 1).name.bucket();
+        let of_bucket = |id: &u32| acquire(*id, 1).name.bucket() == bucket;
+        let near = (2..10_000).find(of_bucket).unwrap();
+        assert!(takes(acquire(near, 1), &[], Together::OneBucket));
+        let left = [waiting(acquire(near, 7))];
+        assert!(!takes(acquire(near, 1), &left, any), "it would overtake");
     }
 }

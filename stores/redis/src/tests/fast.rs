@@ -37,7 +37,7 @@ fn names() -> Vec<ResourceName> {
 enum Step {
     /// Calls of several callers, each on a resource of its own.
     Together(Common, Vec<usize>, Vec<What>),
-    /// Renewals of one caller.
+    /// Renewals of one caller, numbered by so much after the last.
     Renewals(Vec<usize>, u64),
     /// A call of one caller.
     Alone(Common, usize, What),
@@ -62,7 +62,9 @@ enum What {
     AcquireAgain,
     /// Of who stands there, with the last fence it used.
     Release(Used),
-    /// Of nobody, and so that a late acquire is refused.
+    /// Of one who does not stand there.
+    ReleaseOfAnother,
+    /// The same, so that a late acquire of it is refused.
     ReleaseOfNobody,
     /// Makes it contended.
     Enqueue,
@@ -78,7 +80,7 @@ enum Used {
 fn steps() -> impl Strategy<Value = Step> {
     let common = || {
         (
-            select(vec![20_000, 1_000_000, 30_000_000, 30_000_000]),
+            select(vec![20_000, 20_000, 1_000_000, 30_000_000]),
             select(vec![1, 1, 1, 0, 5, 5_000]),
             select(vec![
                 -1_000_000,
@@ -116,6 +118,7 @@ fn steps() -> impl Strategy<Value = Step> {
             1 => Just(What::Acquire),
             1 => Just(What::AcquireAgain),
             2 => select(vec![Used::Nothing, Used::First, Used::End]).prop_map(What::Release),
+            1 => Just(What::ReleaseOfAnother),
             1 => Just(What::ReleaseOfNobody),
         ]
     };
@@ -125,7 +128,7 @@ fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (common(), some().prop_shuffle(), vec(what(), 6))
             .prop_map(|(common, names, whats)| Step::Together(common, names, whats)),
-        2 => (of_bucket, 0..5_u64).prop_map(|(names, renewal)| Step::Renewals(names, renewal)),
+        4 => (of_bucket, 0..3_u64).prop_map(|(names, renewal)| Step::Renewals(names, renewal)),
         2 => (common(), 0..6_usize, alone).prop_map(|(c, name, what)| Step::Alone(c, name, what)),
     ]
 }
@@ -179,11 +182,14 @@ impl World {
                 },
                 close_until_us: 0,
             }),
-            What::ReleaseOfNobody => Op::Release(Release {
+            What::ReleaseOfAnother | What::ReleaseOfNobody => Op::Release(Release {
                 rid: new,
                 not_after_us,
                 used: 0,
-                close_until_us: at(now, 3_000_000),
+                close_until_us: match what {
+                    What::ReleaseOfNobody => at(now, 3_000_000),
+                    _ => 0,
+                },
             }),
         };
         let name = name.clone();
@@ -262,8 +268,10 @@ fn the_fast_scripts_do_as_the_protocol_says_or_nothing() {
         1,
         300,
         1_001,
-        50_000,
-        50_000,
+        15_000,
+        15_000,
+        15_000,
+        15_000,
         50_000,
         50_000,
         1_500_000,
@@ -336,8 +344,12 @@ fn the_fast_scripts_do_as_the_protocol_says_or_nothing() {
                 match what {
                     Step::Together(common, places, whats) => {
                         let mut calls = vec![];
-                        for (place, what) in places.into_iter().zip(whats) {
-                            calls.push(world.call(&names[place], &common, what));
+                        for (i, (place, what)) in places.into_iter().zip(whats).enumerate() {
+                            let mut call = world.call(&names[place], &common, what);
+                            if let Op::Acquire(ask) = &mut call.op {
+                                ask.seen += i as u64;
+                            }
+                            calls.push(call);
                         }
                         // What closes an id is not for this script.
                         calls.retain(|call| Batch::of_one(std::slice::from_ref(call)).is_some());
@@ -348,10 +360,20 @@ fn the_fast_scripts_do_as_the_protocol_says_or_nothing() {
                         let uncontended: Vec<_> =
                             calls.iter().map(|c| is_packed(&rig, &c.name)).collect();
                         let answers = together(&rig, now, &calls);
+                        let seen = calls.iter().filter_map(|call| match &call.op {
+                            Op::Acquire(ask) => Some(ask.seen),
+                            _ => None,
+                        });
+                        let seen = seen.max().unwrap_or(0);
                         for ((call, (fast, answer)), packed) in
                             calls.iter().zip(answers).zip(uncontended)
                         {
-                            let reply = world.apply(call);
+                            let mut as_done = LeaseCall::clone(call);
+                            if let (Op::Acquire(ask), true) = (&mut as_done.op, fast) {
+                                // What travels together has seen what all of it has.
+                                ask.seen = seen;
+                            }
+                            let reply = world.apply(&as_done);
                             prop_assert_eq!(&answer, &reply, "{:?} {}", call, fast);
                             let released = Reply::Released { was: Was::Held };
                             let gone = !world.records.contains_key(&call.name);
@@ -378,7 +400,7 @@ fn the_fast_scripts_do_as_the_protocol_says_or_nothing() {
                             let op = Op::Renew(Renew {
                                 rid: first.map_or(nobody, |entry| entry.rid),
                                 not_after_us: at(now, 1_000_000),
-                                renewal,
+                                renewal: first.map_or(0, |entry| entry.renewal) + renewal,
                             });
                             calls.push(LeaseCall { name, op });
                         }
