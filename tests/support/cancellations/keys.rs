@@ -71,7 +71,10 @@ pub(crate) async fn use_up(
 }
 
 async fn use_one(coord: &Coordinator, key: &str) -> anyhow::Result<()> {
-    let name = key.split_once(":l:");
+    // `{ns#7}:l:m/1`, or one part of a record with many entries: `{ns#7}:ce:m/1`.
+    let name = key
+        .split_once("}:")
+        .and_then(|(_, rest)| rest.split_once(':'));
     let name = name.and_then(|(_, name)| name.split_once('/'));
     let (class, id) = name.with_context(|| format!("{key} is no mutex's"))?;
     match coord.mutexes(class)?.try_lock(id).await {
