@@ -245,11 +245,9 @@ pub(crate) struct Crowded {
 }
 
 impl Crowded {
-    /// Where the costs of the two cross, and well below it.
-    pub(crate) const MEASURED: Self = Self {
-        above: 16,
-        until: 8,
-    };
+    /// A call on a record costs the server some 23 µs with 2 entries, 29 with 4, 35 with 6, 67 with 16; on a crowd 27,
+    /// whatever its size. Moving costs about two calls.
+    pub(crate) const MEASURED: Self = Self { above: 6, until: 3 };
 }
 
 /// All of them.

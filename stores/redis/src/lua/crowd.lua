@@ -230,7 +230,8 @@ local function crowds()
       if not free and not wait then return seldom().busy(crowd) end
       local place = next_place(head)
       if free then
-        hold_now(head, entry)
+        entry[$FIRST], entry[$END] = mint(head, entry[$WANT], entry[$SEEN])
+        entry[$PHASE], entry[$GRANTED_US], entry[$EXPIRES_US] = $HELD, lease_us, lease_us + entry[$TTL_US]
         keep(crowd, lease_us + head[$LAST] - wall_us)
         hold(crowd, entry, place)
         write(crowd, entry, place)
@@ -258,7 +259,8 @@ local function crowds()
         if holds(entry) then
           was = $WAS_HELD
           unhold(crowd, entry)
-          give_back(crowd.head, entry, used)
+          local head = crowd.head
+        if entry[$FIRST] <= used and used <= entry[$END] and head[$LAST] == entry[$END] then head[$LAST] = used end
         else
           was = $WAS_QUEUED
           leave(crowd, entry, queue_of(crowd, entry))
@@ -273,14 +275,12 @@ local function crowds()
       if change > entry[$WEIGHED] then
         local head = crowd.head
         local contended = head[$FRESH] + head[$PALE] > 0
+        local had = entry[$WEIGHT]
+        local grows = had ~= ALL and (weight == ALL or weight > had)
         entry[$WEIGHED] = change
-        take(crowd, entry[$WEIGHT], -1)
-        if not grows(entry[$WEIGHT], weight) or (not contended and fits(head, weight, head[$SIZE])) then
-          take(crowd, weight, 1)
-          entry[$WEIGHT] = weight
-        else
-          take(crowd, entry[$WEIGHT], 1)
-        end
+        take(crowd, had, -1)
+        if not grows or (not contended and fits(head, weight, head[$SIZE])) then entry[$WEIGHT] = weight end
+        take(crowd, entry[$WEIGHT], 1)
         write(crowd, entry, place)
         hand_over(crowd)
       end
@@ -445,7 +445,10 @@ local function crowds()
           local entry, place = find(crowd, rid)
           unhold(crowd, entry)
           if entry[$PHASE] == $GRANTED and entry[$NOT_AFTER_US] >= lease_us then
-            become_dormant(entry)
+            entry[$PHASE] = $DORMANT
+            entry[$FIRST], entry[$END] = 0, 0
+            entry[$GRANTED_US], entry[$EXPIRES_US] = 0, 0
+            entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = 0, 0, ''
             write(crowd, entry, place)
             stand(crowd, entry, place)
           else
@@ -542,21 +545,24 @@ local function crowds()
     if head[$SPEAKERS] > 0 then capacity = better(head[$SIZE], head[$SIZE_REVISION], size, revision) end
     local entry, place = find(crowd, rid)
     if not entry then
-      entry = newcomer(rid, weight, ttl_us, want, seen, not_after_us, label, size, revision)
+      entry = {
+        rid, $WAITING, weight, ttl_us, want, seen, not_after_us, lease_us, lease_us, 0, 0, 0, 0, 0, label,
+        size, revision, 0, 0, 0, ''
+      }
       return moves(crowd).come(crowd, entry, wait, capacity)
     end
     if holds(entry) then return granted(entry, head[$FRESH] + head[$PALE] > 0) end
-    if head[$SETTLED] == 1 and entry[$PHASE] == $WAITING and head[$JUDGED_US] - entry[$HEARD_US] <= $FRESH_US
-      and entry[$WEIGHT] <= capacity then
-      -- The most frequent call of all: it only says that it lives.
-      hear(entry, want, seen)
-      watch(crowd, entry, 'f')
-      write(crowd, entry, place)
-      return answer_waiter(crowd, call('ZRANK', crowd.left .. 'f' .. crowd.right, rid) or 0, place)
-    end
-    local queue = moves(crowd).queue_of(crowd, entry)
-    hear(entry, want, seen)
-    return moves(crowd).hear_again(crowd, entry, place, queue, capacity)
+    local stays = head[$SETTLED] == 1 and entry[$PHASE] == $WAITING
+      and head[$JUDGED_US] - entry[$HEARD_US] <= $FRESH_US and entry[$WEIGHT] <= capacity
+    local queue = not stays and moves(crowd).queue_of(crowd, entry)
+    entry[$HEARD_US], entry[$PHASE] = lease_us, $WAITING
+    entry[$SEEN] = math.max(entry[$SEEN], seen)
+    entry[$WANT] = math.max(entry[$WANT], want)
+    if not stays then return moves(crowd).hear_again(crowd, entry, place, queue, capacity) end
+    -- The most frequent call of all: it only says that it lives.
+    watch(crowd, entry, 'f')
+    write(crowd, entry, place)
+    return answer_waiter(crowd, call('ZRANK', crowd.left .. 'f' .. crowd.right, rid) or 0, place)
   end
 
   -- What is asked of a holder.
@@ -567,16 +573,25 @@ local function crowds()
     local entry, place = find(crowd, rid)
     if not entry or not holds(entry) then return { $REPLY_NOT_HELD } end
     if op == '$OP_RENEW' then
-      if extend(entry, change) then
+      if change > entry[$RENEWAL] then
+        entry[$RENEWAL], entry[$PHASE] = change, $HELD
+        if entry[$REVOKED_US] == 0 then entry[$EXPIRES_US] = lease_us + entry[$TTL_US] end
         call('ZADD', crowd.left .. 'x' .. crowd.right, digits(entry[$EXPIRES_US]), rid)
         due(crowd, entry[$EXPIRES_US])
         keep(crowd, entry[$EXPIRES_US])
         write(crowd, entry, place)
       end
-      return renewed(entry, head[$FRESH] + head[$PALE] > 0)
+      local contended = head[$FRESH] + head[$PALE] > 0 and 1 or 0
+      local reply = { $REPLY_RENEWED, math.max(entry[$EXPIRES_US] - lease_us, 0), contended }
+      if entry[$REVOKED_US] > 0 then reply[4], reply[5] = entry[$GRACE_US], entry[$REASON] end
+      return reply
     end
     if op == '$OP_REWEIGH' then return moves(crowd).reweigh(crowd, entry, place, change, tonumber(more)) end
-    if tell_to_go(entry, change, more) then write(crowd, entry, place) end
+    if entry[$REVOKED_US] == 0 or change < entry[$GRACE_US] then
+      entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = math.max(lease_us, 1), change, more
+      notices[#notices + 1] = { '$NOTICE_REVOKED', rid }
+      write(crowd, entry, place)
+    end
     return { $REPLY_REVOKED }
   end
 
@@ -587,21 +602,37 @@ local function crowds()
     return { head = head, left = left, right = right, entries = left .. 'e' .. right }
   end
 
-  -- False if nothing of it can be believed any more.
-  local function let_time_pass(crowd)
+  local function size(crowd)
     local head = crowd.head
-    if head[$EPOCH] ~= epoch then return false end
-    return (head[$JUDGED_US] <= lease_us and lease_us < head[$DUE_US]) or moves(crowd).seldom().let_time_pass(crowd)
+    return head[$HOLDERS] + head[$FRESH] + head[$PALE] + head[$MUTE] + head[$ENDED]
   end
 
-  local function run(crowd, op)
+  -- The next call's answer. None, and the call is still to come, if nothing of the crowd is left or can be believed.
+  local function run(crowd)
+    local head, op, reply = crowd.head, ARGV[at + 1], nil
+    if crowd.spent then return end
     if op == '$OP_INSPECT' then
-      return { $REPLY_INSPECTED, crowd.head[$LAST], crowd.head[$EPOCH], call('HGETALL', crowd.entries) }
+      at = at + 1
+      return { $REPLY_INSPECTED, head[$LAST], head[$EPOCH], call('HGETALL', crowd.entries) }
     end
-    if crowd.head[$SETTLED] == 0 then moves(crowd).hand_over(crowd) end
-    if op == '$OP_ACQUIRE' then return acquire(crowd) end
-    if op == '$OP_RELEASE' then return moves(crowd).release(crowd) end
-    return ask_holder(crowd, op)
+    if head[$EPOCH] ~= epoch then return end
+    if lease_us < head[$JUDGED_US] or lease_us >= head[$DUE_US] then
+      if not moves(crowd).seldom().let_time_pass(crowd) then return end
+    end
+    at = at + 1
+    if head[$SETTLED] == 0 then moves(crowd).hand_over(crowd) end
+    if op == '$OP_ACQUIRE' then
+      reply = acquire(crowd)
+    elseif op == '$OP_RELEASE' then
+      reply = moves(crowd).release(crowd)
+    else
+      reply = ask_holder(crowd, op)
+    end
+    if size(crowd) == 0 and head[$LAST] < wall_us then
+      moves(crowd).seldom().dissolve(crowd)
+      crowd.spent = true
+    end
+    return reply
   end
 
   local function save(key, crowd, stored)
@@ -614,12 +645,23 @@ local function crowds()
     elseif bytes ~= stored then
       call('SET', key, bytes, 'KEEPTTL')
     end
+    crowd.grown, crowd.moved = false, false
   end
 
-  local function size(crowd)
-    local head = crowd.head
-    return head[$HOLDERS] + head[$FRESH] + head[$PALE] + head[$MUTE] + head[$ENDED]
-  end
-
-  return { of = of, moves = moves, let_time_pass = let_time_pass, run = run, save = save, size = size }
+  return {
+    of = of,
+    run = run,
+    save = save,
+    stays = function(crowd) return not crowd.spent and size(crowd) > crowded_until end,
+    gather = function(key, record)
+      local crowd = of(key)
+      moves(crowd).seldom().gather(crowd, record)
+      return crowd
+    end,
+    disperse = function(crowd) return moves(crowd).seldom().disperse(crowd) end,
+    dissolve = function(crowd)
+      moves(crowd).seldom().dissolve(crowd)
+      return { crowd.head[$LAST], epoch, {}, {} }
+    end,
+  }
 end

@@ -47,13 +47,6 @@ local function mint(record, want, seen)
   return first, last
 end
 
-local function become_dormant(entry)
-  entry[$PHASE] = $DORMANT
-  entry[$FIRST], entry[$END] = 0, 0
-  entry[$GRANTED_US], entry[$EXPIRES_US] = 0, 0
-  entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = 0, 0, ''
-end
-
 -- A waiter whose turn it is.
 local function install(record, entry)
   entry[$FIRST], entry[$END] = mint(record, entry[$WANT], entry[$SEEN])
@@ -94,63 +87,40 @@ local function described(text)
   return tonumber(weight), tonumber(size), tonumber(revision), label
 end
 
-local function newcomer(rid, weight, ttl_us, want, seen, not_after_us, label, size, revision)
-  return {
-    rid, $WAITING, weight, ttl_us, want, seen, not_after_us, lease_us, lease_us, 0, 0, 0, 0, 0, label,
-    size, revision, 0, 0, 0, ''
-  }
+$CROWD_LUA
+-- Of each key what is there: the bytes of a record, or a crowd.
+local many
+local stored, crowd_of = {}, {}
+for i = 2, #KEYS do
+  local key = KEYS[i]
+  if stored[key] == nil then
+    local bytes = redis.call('GET', key)
+    stored[key] = bytes
+    local format = bytes and string.sub(bytes, 1, 1)
+    if format == '$CROWD' then
+      many = many or crowds()
+      crowd_of[key] = many.of(key, cmsgpack.unpack(string.sub(bytes, 2)))
+    elseif bytes
+      and (format == '' or not string.find('$FORMAT$PACKED$PACKED_RENEWED$FORMAT_BEFORE', format, 1, true)) then
+      return redis.error_reply('$TOO_NEW ' .. (string.byte(format) or 0))
+    end
+  end
 end
 
-local function hold_now(record, entry)
-  entry[$FIRST], entry[$END] = mint(record, entry[$WANT], entry[$SEEN])
-  entry[$PHASE], entry[$GRANTED_US], entry[$EXPIRES_US] = $HELD, lease_us, lease_us + entry[$TTL_US]
+-- Calls on crowds that stay what they are need nothing of what follows; making its functions costs more than to run them.
+local replies, done = { lease_us }, 1
+while crowd_of[KEYS[done + 1]] do
+  local reply = many.run(crowd_of[KEYS[done + 1]])
+  if not reply then break end
+  done = done + 1
+  replies[done] = reply
 end
+local only_crowds = done == #KEYS
+for i = 2, done do only_crowds = only_crowds and many.stays(crowd_of[KEYS[i]]) end
 
-local function hear(entry, want, seen)
-  entry[$HEARD_US], entry[$PHASE] = lease_us, $WAITING
-  entry[$SEEN] = math.max(entry[$SEEN], seen)
-  entry[$WANT] = math.max(entry[$WANT], want)
-end
-
--- Whether there was anything new in it.
-local function extend(entry, renewal)
-  if renewal <= entry[$RENEWAL] then return false end
-  entry[$RENEWAL], entry[$PHASE] = renewal, $HELD
-  if entry[$REVOKED_US] == 0 then entry[$EXPIRES_US] = lease_us + entry[$TTL_US] end
-  return true
-end
-
-local function renewed(entry, contended)
-  local reply = { $REPLY_RENEWED, math.max(entry[$EXPIRES_US] - lease_us, 0), contended and 1 or 0 }
-  if entry[$REVOKED_US] > 0 then reply[4], reply[5] = entry[$GRACE_US], entry[$REASON] end
-  return reply
-end
-
-local function grows(had, weight)
-  return had ~= ALL and (weight == ALL or weight > had)
-end
-
--- Whether it has not been told already.
-local function tell_to_go(entry, grace_us, reason)
-  if entry[$REVOKED_US] > 0 and grace_us >= entry[$GRACE_US] then return false end
-  entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = math.max(lease_us, 1), grace_us, reason
-  notices[#notices + 1] = { '$NOTICE_REVOKED', entry[$RID] }
-  return true
-end
-
--- The unused part of the block, if nobody has had fences since.
-local function give_back(record, entry, used)
-  if entry[$FIRST] <= used and used <= entry[$END] and record[$LAST] == entry[$END] then record[$LAST] = used end
-end
-
-local floor
-local function floor_of_bucket()
-  floor = floor or tonumber(redis.call('GET', KEYS[1]) or 0)
-  return floor
-end
-
--- A record that is read and written whole.
-local function on_records()
+if only_crowds then
+  for i = 2, #KEYS do many.save(KEYS[i], crowd_of[KEYS[i]], stored[KEYS[i]]) end
+else
   local function is_live_waiter(entry)
     return entry[$PHASE] == $WAITING and lease_us - entry[$HEARD_US] <= $LIVENESS_US
   end
@@ -201,7 +171,12 @@ local function on_records()
       if ended[$UNTIL_US] > lease_us then closed[#closed + 1] = ended end
     end
     for _, entry in ipairs(record[$ENTRIES]) do
-      if entry[$PHASE] == $GRANTED and entry[$EXPIRES_US] <= lease_us then become_dormant(entry) end
+      if entry[$PHASE] == $GRANTED and entry[$EXPIRES_US] <= lease_us then
+        entry[$PHASE] = $DORMANT
+        entry[$FIRST], entry[$END] = 0, 0
+        entry[$GRANTED_US], entry[$EXPIRES_US] = 0, 0
+        entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = 0, 0, ''
+      end
       local phase, stays = entry[$PHASE], true
       if phase == $HELD then
         stays = entry[$EXPIRES_US] > lease_us
@@ -256,7 +231,9 @@ local function on_records()
     if known then
       local entry = entries[known]
       if holds(entry) then return answer(entries, known) end
-      hear(entry, want, seen)
+      entry[$HEARD_US], entry[$PHASE] = lease_us, $WAITING
+      entry[$SEEN] = math.max(entry[$SEEN], seen)
+      entry[$WANT] = math.max(entry[$WANT], want)
       local too_heavy = entry[$WEIGHT] > capacity
       if too_heavy then table.remove(entries, known) end
       hand_over(record)
@@ -267,9 +244,13 @@ local function on_records()
     local waited_for = is_contended(entries)
     local free = not waited_for and leaves(taken_of(entries), weight, capacity)
     if not free and not wait then return busy(entries) end
-    local entry = newcomer(rid, weight, ttl_us, want, seen, not_after_us, label, size, revision)
+    local entry = {
+      rid, $WAITING, weight, ttl_us, want, seen, not_after_us, lease_us, lease_us, 0, 0, 0, 0, 0, label,
+      size, revision, 0, 0, 0, ''
+    }
     if free then
-      hold_now(record, entry)
+      entry[$FIRST], entry[$END] = mint(record, want, seen)
+      entry[$PHASE], entry[$GRANTED_US], entry[$EXPIRES_US] = $HELD, lease_us, lease_us + ttl_us
     elseif not waited_for then
       for _, other in ipairs(entries) do
         if holds(other) then notices[#notices + 1] = { '$NOTICE_CONTENDED', other[$RID] } end
@@ -290,8 +271,14 @@ local function on_records()
     if lease_us > not_after_us then return { $REPLY_STALE } end
     local entry = holder(record[$ENTRIES], rid)
     if not entry then return { $REPLY_NOT_HELD } end
-    extend(entry, renewal)
-    return renewed(entry, is_contended(record[$ENTRIES]))
+    if renewal > entry[$RENEWAL] then
+      entry[$RENEWAL], entry[$PHASE] = renewal, $HELD
+      if entry[$REVOKED_US] == 0 then entry[$EXPIRES_US] = lease_us + entry[$TTL_US] end
+    end
+    local contended = is_contended(record[$ENTRIES]) and 1 or 0
+    local reply = { $REPLY_RENEWED, math.max(entry[$EXPIRES_US] - lease_us, 0), contended }
+    if entry[$REVOKED_US] > 0 then reply[4], reply[5] = entry[$GRACE_US], entry[$REASON] end
+    return reply
   end
 
   local function reweigh(record)
@@ -301,8 +288,10 @@ local function on_records()
     local entry = holder(entries, rid)
     if not entry then return { $REPLY_NOT_HELD } end
     if change > entry[$WEIGHED] then
+      local had = entry[$WEIGHT]
+      local grows = had ~= ALL and (weight == ALL or weight > had)
       entry[$WEIGHED] = change
-      if not grows(entry[$WEIGHT], weight) or (not is_contended(entries) and leaves(taken_of(entries, rid), weight, capacity_of(entries))) then
+      if not grows or (not is_contended(entries) and leaves(taken_of(entries, rid), weight, capacity_of(entries))) then
         entry[$WEIGHT] = weight
       end
       hand_over(record)
@@ -315,7 +304,10 @@ local function on_records()
     if lease_us > not_after_us then return { $REPLY_STALE } end
     local entry = holder(record[$ENTRIES], rid)
     if not entry then return { $REPLY_NOT_HELD } end
-    tell_to_go(entry, grace_us, reason)
+    if entry[$REVOKED_US] == 0 or grace_us < entry[$GRACE_US] then
+      entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = math.max(lease_us, 1), grace_us, reason
+      notices[#notices + 1] = { '$NOTICE_REVOKED', rid }
+    end
     return { $REPLY_REVOKED }
   end
 
@@ -339,7 +331,9 @@ local function on_records()
       local entry = table.remove(record[$ENTRIES], known)
       if holds(entry) then
         was = $WAS_HELD
-        give_back(record, entry, used)
+        if entry[$FIRST] <= used and used <= entry[$END] and record[$LAST] == entry[$END] then
+          record[$LAST] = used
+        end
       else
         was = $WAS_QUEUED
       end
@@ -400,102 +394,85 @@ local function on_records()
     return record
   end
 
-  local function run(record, op)
-    expire(record)
-    hand_over(record)
-    if op == '$OP_ACQUIRE' then return acquire(record) end
-    if op == '$OP_RENEW' then return renew(record) end
-    if op == '$OP_REWEIGH' then return reweigh(record) end
-    if op == '$OP_REVOKE' then return revoke(record) end
-    return release(record)
-  end
-
-  return { run = run, encode = encode, decode = decode, keep_for_ms = keep_for_ms }
-end
-
-$CROWD_LUA
--- The functions of a layout are made once there is something of it.
-local one, many
-local function on_record()
-  one = one or on_records()
-  return one
-end
-local function on_crowd()
-  many = many or crowds()
-  return many
-end
-
--- Of each key what is there: a record, or a crowd. What is there in the end is written.
-local records, crowd_of, stored, changed = {}, {}, {}, {}
-for i = 2, #KEYS do
-  local key = KEYS[i]
-  if records[key] == nil then
-    local bytes = redis.call('GET', key)
-    records[key], stored[key] = false, bytes
-    if bytes then
-      local format = string.sub(bytes, 1, 1)
-      if format == '$CROWD' then
-        crowd_of[key] = on_crowd().of(key, cmsgpack.unpack(string.sub(bytes, 2)))
-      elseif format ~= '' and string.find('$FORMAT$PACKED$PACKED_RENEWED$FORMAT_BEFORE', format, 1, true) then
-        records[key] = on_record().decode(bytes)
+  -- What is there in the end is written.
+  local records, changed = {}, {}
+  for i = 2, #KEYS do
+    local key = KEYS[i]
+    if records[key] == nil then
+      local crowd = crowd_of[key]
+      if crowd then
+        records[key], changed[key] = false, true
+        if crowd.spent then crowd_of[key] = nil end
       else
-        return redis.error_reply('$TOO_NEW ' .. (string.byte(format) or 0))
+        records[key] = stored[key] and decode(stored[key])
       end
     end
   end
-end
 
-local replies = { lease_us }
-for i = 2, #KEYS do
-  local key, op = KEYS[i], word()
-  local record, crowd = records[key], crowd_of[key]
-  if op == '$OP_INSPECT' then
-    replies[i] = crowd and many.run(crowd, op) or { $REPLY_INSPECTED, record and one.encode(record) }
-  else
-    changed[key] = true
-    if crowd and not many.let_time_pass(crowd) then
-      -- Nothing is left of it, but its last fence.
-      many.moves(crowd).seldom().dissolve(crowd)
-      crowd, record = nil, { crowd.head[$LAST], epoch, {}, {} }
-    end
-    if crowd then
-      replies[i] = many.run(crowd, op)
-      if many.size(crowd) == 0 and crowd.head[$LAST] < wall_us then
-        many.moves(crowd).seldom().dissolve(crowd)
+  local floor
+  for i = done + 1, #KEYS do
+    local key = KEYS[i]
+    local record, crowd = records[key], crowd_of[key]
+    local reply = crowd and many.run(crowd)
+    if not reply then
+      if crowd then
+        -- It was spent, or there is nothing left of it but its last fence.
+        record = not crowd.spent and many.dissolve(crowd)
         crowd = nil
       end
-    else
-      record = record or { floor_of_bucket(), epoch, {}, {} }
-      replies[i] = on_record().run(record, op)
-      local spent = #record[$ENTRIES] == 0 and #record[$CLOSED] == 0 and record[$LAST] < wall_us
-      record = not spent and record
+      local op = word()
+      if op == '$OP_INSPECT' then
+        reply = { $REPLY_INSPECTED, record and encode(record) }
+      else
+        if not record then
+          floor = floor or tonumber(redis.call('GET', KEYS[1]) or 0)
+          record = { floor, epoch, {}, {} }
+        end
+        expire(record)
+        hand_over(record)
+        if op == '$OP_ACQUIRE' then
+          reply = acquire(record)
+        elseif op == '$OP_RENEW' then
+          reply = renew(record)
+        elseif op == '$OP_REWEIGH' then
+          reply = reweigh(record)
+        elseif op == '$OP_REVOKE' then
+          reply = revoke(record)
+        else
+          reply = release(record)
+        end
+        local spent = #record[$ENTRIES] == 0 and #record[$CLOSED] == 0 and record[$LAST] < wall_us
+        record, changed[key] = not spent and record, true
+      end
+      records[key], crowd_of[key] = record, crowd
     end
-    records[key], crowd_of[key] = record, crowd
+    replies[i] = reply
+  end
+
+  for i = 2, #KEYS do
+    local key = KEYS[i]
+    if changed[key] then
+      local record, crowd = records[key], crowd_of[key]
+      if crowd and not many.stays(crowd) then
+        crowd, record = nil, not crowd.spent and many.disperse(crowd)
+      elseif record and #record[$ENTRIES] + #record[$CLOSED] > crowded_above then
+        many = many or crowds()
+        crowd = many.gather(key, record)
+      end
+      if crowd then
+        many.save(key, crowd, stored[key])
+      elseif record then
+        local bytes = encode(record)
+        if bytes ~= stored[key] then redis.call('SET', key, bytes, 'PX', keep_for_ms(record)) end
+      elseif stored[key] then
+        redis.call('DEL', key)
+      end
+      -- A key that comes twice is written once.
+      changed[key] = nil
+    end
   end
 end
 
-for i = 2, #KEYS do
-  local key = KEYS[i]
-  if changed[key] then
-    local record, crowd = records[key], crowd_of[key]
-    if crowd and many.size(crowd) <= crowded_until then
-      crowd, record = nil, many.moves(crowd).seldom().disperse(crowd)
-    elseif record and #record[$ENTRIES] + #record[$CLOSED] > crowded_above then
-      crowd = on_crowd().of(key)
-      many.moves(crowd).seldom().gather(crowd, record)
-    end
-    if crowd then
-      many.save(key, crowd, stored[key])
-    elseif record then
-      local bytes = on_record().encode(record)
-      if bytes ~= stored[key] then redis.call('SET', key, bytes, 'PX', one.keep_for_ms(record)) end
-    elseif stored[key] then
-      redis.call('DEL', key)
-    end
-    -- A key that comes twice is written once.
-    changed[key] = nil
-  end
-end
 for _, notice in ipairs(notices) do
   -- A hint: a user who may not publish still releases, and the waiter looks by itself.
   local payload = '$PUSH_FORMAT ' .. table.concat(notice, ' ')
