@@ -37,6 +37,8 @@ pub(super) struct Crowd {
     waiting: VecDeque<Rid>,
     seq: u64,
     renewal: u64,
+    /// How many waiters have said that they live.
+    heard: usize,
     times: Vec<Duration>,
 }
 
@@ -53,6 +55,7 @@ impl Crowd {
             waiting: VecDeque::new(),
             seq: 0,
             renewal: 0,
+            heard: 0,
             times: Vec::new(),
         };
         for rid in crowd.next(size.holders as usize) {
@@ -169,9 +172,8 @@ impl Crowd {
 
     async fn live(&mut self, many: usize) -> Result<(), Failure> {
         // Each is heard from in its turn.
-        let start = (self.renewal as usize * many)
-            .checked_rem(self.waiting.len())
-            .unwrap_or(0);
+        let start = self.heard.checked_rem(self.waiting.len()).unwrap_or(0);
+        self.heard = self.heard.wrapping_add(many);
         let some = self.waiting.iter().cycle().skip(start).take(many);
         let ops = some.map(|rid| self.asker.ask(*rid)).collect();
         self.call(ops, |reply| matches!(reply, Reply::Queued { .. }))

@@ -299,9 +299,10 @@ impl Bench {
     async fn gathering(&self, size: Size, count: u32) -> Result<Report, Failure> {
         let connector = self.place.connector()?;
         let namespace = self.place.namespace.as_deref().unwrap_or(NAMESPACE);
-        let server = match self.url.starts_with("redis") {
-            true => Some(self.floor().await?),
-            false => None,
+        let server = if self.url.starts_with("redis") {
+            Some(self.floor().await?)
+        } else {
+            None
         };
         let used = async || match &server {
             Some(server) => server.used_memory().await.map(Some),

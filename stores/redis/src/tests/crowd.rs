@@ -142,15 +142,16 @@ fn a_record_moves_to_keys_of_its_own_and_back_and_leaves_none() {
 #[test]
 fn a_crowd_between_the_two_bounds_stays_what_it_is() {
     let stage = Stage::new(MANY);
-    for seq in 1..=16 {
+    let above = u64::from(Crowded::MEASURED.above);
+    for seq in 1..=above {
         stage.ask(seq);
     }
     assert!(!stage.is_crowd());
-    stage.ask(17);
+    stage.ask(above + 1);
     for _ in 0..3 {
-        stage.end(17, 0);
+        stage.end(above + 1, 0);
         assert!(stage.is_crowd());
-        stage.ask(17);
+        stage.ask(above + 1);
         assert!(stage.is_crowd());
     }
 }
