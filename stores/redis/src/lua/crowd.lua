@@ -6,10 +6,11 @@
 --      with their place and their time; behind a `#` how many announce a capacity that is not in force
 --   h, x  the holders, by place and by expiry
 --   f, p, m  the queue by place, in three by when it was heard from: lately, still live, not in turn (or dormant)
---   w  the queue by when time will change how it stands: its deadline, or when its silence moves it to the next of the three
+--   w  the queue by when time will change how it stands: its deadline, or when its silence moves it on in the three
 --   c  the requests that ended, by when they are forgotten
 --   s  the announcements that are not in force, the best one last
--- How somebody stands is judged when time may have changed it: from JUDGED_US to before DUE_US nothing changes by itself. SETTLED says that a hand-over would find nobody to install.
+-- How somebody stands is judged when time may have changed it: from JUDGED_US to before DUE_US nothing changes by
+-- itself. SETTLED says that a hand-over would find nobody to install.
 --
 -- Making a function costs more than calling it, so they are made in three steps: what every call needs; what moves
 -- somebody; what is seldom needed.
@@ -472,7 +473,9 @@ local function crowds()
         local head = crowd.head
         head[$DUE_US] = $NEVER
         local function first(counted, letter, after_us)
-          if counted > 0 then due(crowd, tonumber(call('ZRANGE', part(crowd, letter), 0, 0, 'WITHSCORES')[2]) + after_us) end
+          if counted == 0 then return end
+          local found = call('ZRANGE', part(crowd, letter), 0, 0, 'WITHSCORES')
+          due(crowd, tonumber(found[2]) + after_us)
         end
         first(head[$ENDED], 'c', 0)
         first(head[$HOLDERS], 'x', 0)
@@ -552,8 +555,8 @@ local function crowds()
       return moves(crowd).come(crowd, entry, wait, capacity)
     end
     if holds(entry) then return granted(entry, head[$FRESH] + head[$PALE] > 0) end
-    local stays = head[$SETTLED] == 1 and entry[$PHASE] == $WAITING
-      and head[$JUDGED_US] - entry[$HEARD_US] <= $FRESH_US and entry[$WEIGHT] <= capacity
+    local stays = entry[$PHASE] == $WAITING and head[$JUDGED_US] - entry[$HEARD_US] <= $FRESH_US
+      and entry[$WEIGHT] <= capacity
     local queue = not stays and moves(crowd).queue_of(crowd, entry)
     entry[$HEARD_US], entry[$PHASE] = lease_us, $WAITING
     entry[$SEEN] = math.max(entry[$SEEN], seen)
