@@ -174,7 +174,7 @@ impl World {
                     wait: *wait,
                     want: 1 + asked as u64 % 3,
                     seen: self.seen.get(&rid.node).copied().unwrap_or(0),
-                    label: format!("node {n}"),
+                    label: format!("node {n}").into(),
                 };
                 self.asked.push(ask.clone());
                 Op::Acquire(ask)

@@ -385,7 +385,7 @@ mod tests {
                 wait: false,
                 want: 1,
                 seen: 0,
-                label: String::new(),
+                label: "".into(),
             }),
         }
     }
