@@ -18,7 +18,8 @@ use crate::protocol::Weight;
 ///
 /// Waiters are served in the order they came, client by client: a grant of the store visits all tasks of a client that
 /// wait at its start, each with a fence of its own and without store traffic, for a second at most, and then goes to the
-/// next client. [`Fairness::Strict`] makes a visit one turn.
+/// next client. While turns are short it serves those who come meanwhile, too, for 2 ms in all. [`Fairness::Strict`] makes a
+/// visit one turn.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -38,7 +39,8 @@ pub struct Mutexes(Settings);
 /// In which order tasks of several clients are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Fairness {
-    /// Clients in the order they came, and at each visit all its tasks that wait at its start.
+    /// Clients in the order they came, and at each visit all its tasks that wait at its start; for 2 ms also those who come
+    /// meanwhile.
     #[default]
     Visits,
     /// One task a visit: between two tasks of one client comes one of each other client that waits. Each turn costs the

@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: measures, and writes the table of `docs/PERFORMANCE.md`.
 //!
 //! On one server of its own, in one run. What is compared is measured in turn (ours, floor, ours, floor, ..) and the
-//! median of the rounds counts: absolute times jump, ratios of neighbours less so.
+//! median of the rounds counts: absolute times jump, ratios of neighbours less so. Shows the benches of what runs in
+//! process, too.
 
 mod page;
 mod rows;
@@ -49,6 +50,18 @@ pub(crate) fn run() -> Result<ExitCode> {
             eprintln!("    {}: {} (must be {})", row.what, row.is, row.must_be);
         }
         rows.extend(found);
+    }
+    let in_process = step("in process", || {
+        show(cargo().args([
+            "bench",
+            "--package",
+            "leasehold-core",
+            "--bench",
+            "in_process",
+        ]))
+    })?;
+    if !in_process.success() {
+        bail!("the benches of what runs in process fail");
     }
     page::write(&rows, &runs)?;
     eprintln!("\nWritten to {}.", page::PATH);
