@@ -196,10 +196,6 @@ impl Class {
     pub fn resource(&self, id: impl fmt::Display) -> Result<ResourceName, NameError> {
         let full = format!("{self}/{id}");
         check("resource name", &full[self.as_str().len() + 1..])?;
-        if full.len() > MAX_NAME_BYTES {
-            let (what, bytes) = ("resource name with its class", full.len());
-            return Err(NameError::TooLong { what, bytes });
-        }
         Ok(ResourceName::new(self.clone(), &full))
     }
 }
@@ -417,13 +413,6 @@ mod tests {
             NameError::TooLong { bytes: 513, .. }
         ));
         assert!(Namespace::new(&"x".repeat(512)).is_ok());
-        let class = Class::new("invoice").unwrap();
-        assert!(class.resource("x".repeat(504)).is_ok());
-        let error = class.resource("x".repeat(505)).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "resource name with its class has 513 bytes: at most 512 are allowed; hash long keys first"
-        );
         let error = Class::new("invoice")
             .and_then(|class| class.resource("a\nb"))
             .unwrap_err();

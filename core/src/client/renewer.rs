@@ -53,7 +53,7 @@ pub(super) async fn run(core: Arc<Core>, store: StoreHandle) {
 }
 
 impl Core {
-    /// From now on it is renewed. One that was handed over is claimed after a quarter of its claim window, so that a short
+    /// From now on it is renewed. One that was handed over is claimed when a quarter of its claim window is over, so that a short
     /// hold costs no request for that; at once if it is shared, since others join only when its claim was answered.
     pub(super) fn keep_alive(&self, tenure: &Arc<Tenure>, now: Moment) {
         let at = if tenure.is_claimed() {
@@ -61,7 +61,9 @@ impl Core {
         } else if tenure.is_shared() {
             now
         } else {
-            (now + tenure.term() / 4).min(tenure.look_at())
+            // At once, if the push came late.
+            let claim = tenure.deadline().minus(tenure.term() * 3 / 4);
+            claim.min(tenure.look_at())
         };
         if !self.renewals.add(at, tenure) {
             tenure.lose(LostCause::ShutDown);
