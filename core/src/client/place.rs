@@ -216,9 +216,11 @@ impl Place {
         tenure.end();
         core.renewals.remove(&tenure);
         self.stand = Stand::Led;
-        let work = Work::ending(Some(Arc::clone(&tenure)));
-        if self.hand_lead(core, line, work).is_none() {
-            return After::Nothing;
+        if !self.waiters.is_empty() {
+            let work = Work::ending(Some(Arc::clone(&tenure)));
+            if self.hand_lead(core, line, work).is_none() {
+                return After::Nothing;
+            }
         }
         let cleaner = (!by_caller).then(|| Arc::clone(&tenure));
         self.stand = Stand::Leaving(tenure.rid, cleaner);

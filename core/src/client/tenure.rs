@@ -115,7 +115,7 @@ impl std::ops::Deref for Tenure {
 
 impl Tenure {
     pub(crate) fn new(env: Env, grant: Grant, term: &Term, claimed: bool) -> Arc<Self> {
-        let tenure = Self {
+        let tenure = Arc::new(Self {
             env,
             grant,
             deadline: AtomicU64::new(0),
@@ -133,9 +133,9 @@ impl Tenure {
             revoked: OnceLock::new(),
             revoked_until: AtomicU64::new(Moment::NEVER.as_nanos()),
             changed: Notify::new(),
-        };
+        });
         tenure.extend(term);
-        Arc::new(tenure)
+        tenure
     }
 
     /// A renewal or confirmation was answered.
