@@ -261,7 +261,7 @@ local function crowds()
           was = $WAS_HELD
           unhold(crowd, entry)
           local head = crowd.head
-        if entry[$FIRST] <= used and used <= entry[$END] and head[$LAST] == entry[$END] then head[$LAST] = used end
+          if entry[$FIRST] <= used and used <= entry[$END] and head[$LAST] == entry[$END] then head[$LAST] = used end
         else
           was = $WAS_QUEUED
           leave(crowd, entry, queue_of(crowd, entry))
@@ -638,11 +638,22 @@ local function crowds()
     return reply
   end
 
+  -- Where nobody stands any more, the server's own expiry can end nothing but the memory of what has ended.
+  local function remember(crowd)
+    local head = crowd.head
+    local last = call('ZRANGE', crowd.left .. 'c' .. crowd.right, -1, -1, 'WITHSCORES')
+    local until_us = math.max(tonumber(last[2] or 0), lease_us + head[$LAST] - wall_us)
+    if until_us ~= head[$KEPT_US] then head[$KEPT_US], crowd.grown = until_us, true end
+  end
+
   local function save(key, crowd, stored)
     if not crowd.grown and not crowd.moved then return end
+    local is_memory = size(crowd) == crowd.head[$ENDED]
+    if is_memory then remember(crowd) end
     local bytes = '$CROWD' .. cmsgpack.pack(crowd.head)
     if crowd.grown then
-      local keep_ms = digits(math.ceil(math.max(crowd.head[$KEPT_US] - lease_us, 0) / 1000) + $SLACK_MS)
+      local keep_ms = math.ceil(math.max(crowd.head[$KEPT_US] - lease_us, 0) / 1000)
+      keep_ms = digits(keep_ms + (is_memory and 1000 or $SLACK_MS))
       call('SET', key, bytes, 'PX', keep_ms)
       for _, name in ipairs(moves(crowd).seldom().keys(crowd)) do call('PEXPIRE', name, keep_ms) end
     elseif bytes ~= stored then

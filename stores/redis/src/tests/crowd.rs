@@ -181,6 +181,38 @@ fn every_part_of_a_crowd_collects_itself() {
     }
 }
 
+/// As a record of them does; and whoever comes after that is kept as everybody is.
+#[test]
+fn a_crowd_of_ended_requests_goes_as_soon_as_they_are_forgotten() {
+    let mut stage = Stage::new(MANY / 2);
+    for seq in 1..=MANY {
+        stage.ask(seq);
+    }
+    stage.later(1_000_000);
+    let until_us = stage.now.lease_us + 20_000_000;
+    for seq in 1..=MANY {
+        stage.end(seq, until_us);
+    }
+    let keys = || [stage.parts(), vec![stage.rig.keys.lease(&stage.name)]].concat();
+    assert!(stage.is_crowd());
+    assert_eq!(keys().len(), 3, "{:?}", keys());
+    for key in keys() {
+        let kept_ms = stage.rig.time_to_live_ms(&key);
+        assert!((1..=21_000).contains(&kept_ms), "{key} {kept_ms}");
+    }
+    assert!(matches!(stage.ask(100), Reply::Granted { .. }));
+    assert_eq!(keys().len(), 5, "{:?}", keys());
+    for key in keys() {
+        let kept_ms = stage.rig.time_to_live_ms(&key);
+        assert!(kept_ms > 80_000, "{key} {kept_ms}");
+    }
+    stage.end(100, 0);
+    for key in keys() {
+        let kept_ms = stage.rig.time_to_live_ms(&key);
+        assert!((1..=21_000).contains(&kept_ms), "{key} {kept_ms}");
+    }
+}
+
 /// Each in turn: what is left is as lost as a record that was evicted, but for its last fence.
 #[test]
 fn a_crowd_that_lost_a_part_is_free_again() {
