@@ -314,6 +314,18 @@ impl Env {
         tokio::spawn(future)
     }
 
+    /// Spawns on that runtime, whichever the caller's is: for what must go on when the caller's is not run any more.
+    pub fn spawn_on<F>(&self, runtime: &tokio::runtime::Handle, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        #[cfg(feature = "test-util")]
+        if let Some(gate) = self.0.gate.clone() {
+            return runtime.spawn(async move { gate.hold(future).await });
+        }
+        runtime.spawn(future)
+    }
+
     /// Lets those tasks run that are ready now. (Not `tokio::task::yield_now`, which comes back after a look at the network,
     /// and of several who wait for that the last one first.)
     ///

@@ -1,7 +1,8 @@
 //! Several callers in one script call: while requests are under way, further ones wait a moment for each other.
 //!
 //! Who comes when nothing is under way goes alone, and pays for none of this. The others are picked up by a few carriers,
-//! tasks of their own, so that a caller that is dropped takes nobody's answer with it.
+//! tasks of their own on the store's runtime, so that a caller that is dropped, or whose runtime is not run any more, takes
+//! nobody's answer with it.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -154,7 +155,8 @@ impl Connection {
                 connection,
                 is_starting: true,
             };
-            drop(self.shared.session.env.spawn(carrier.carry()));
+            let env = &self.shared.session.env;
+            drop(env.spawn_on(&self.runtime, carrier.carry()));
         }
         match outcome.await {
             Ok(Outcome::Done(Stamped { now, value })) => Ok(Stamped {
@@ -182,6 +184,16 @@ impl Drop for Carrier {
         let mut state = self.connection.combiner.state();
         state.carriers -= 1;
         state.starting -= usize::from(self.is_starting);
+        // The last one may end with the store's runtime, while others still wait to be picked up.
+        let stranded = if state.carriers == 0 {
+            std::mem::take(&mut state.waiting)
+        } else {
+            VecDeque::new()
+        };
+        drop(state);
+        for waiting in stranded {
+            waiting.caller.tell(Outcome::Left);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use leasehold_core::store::StoreError;
 use leasehold_core::{Env, Moment};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::combine::{Combiner, Together};
@@ -22,6 +23,8 @@ pub(crate) struct Connection {
     pub(crate) combiner: Combiner,
     /// For the tasks that send what several callers ask.
     pub(crate) me: Weak<Connection>,
+    /// Where these tasks run, as the driver does: a caller's own runtime may stop while they have others' calls.
+    pub(crate) runtime: Handle,
     keeper: JoinHandle<()>,
 }
 
@@ -47,6 +50,7 @@ impl Connection {
             scripts: Scripts::new(crowded),
             combiner: Combiner::new(Together::AnyBuckets),
             me: Weak::clone(me),
+            runtime: Handle::current(),
             shared,
         })
     }

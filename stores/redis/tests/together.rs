@@ -10,9 +10,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::{NEVER, Node, REQUEST_TIMEOUT, name};
+use leasehold_core::Env;
 use leasehold_core::protocol::{Acquire, Capacity, Op, Release, Reply, Was, Weight};
 use leasehold_core::store::{LeaseCall, StoreError, StoreErrorKind};
 use leasehold_testkit::{Proxy, RedisServer};
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 /// For a busy machine.
@@ -200,6 +202,52 @@ async fn who_is_dropped_before_it_is_sent_leaves_nothing() {
     assert!(is_granted(&second.await));
     assert!(!exists(&server, 1), "it was sent");
     assert!(exists(&server, 2));
+}
+
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
+}
+
+/// As that of a thread that blocks on one call, and then does something else.
+#[tokio::test]
+async fn a_runtime_that_is_not_run_any_more_keeps_nobody_s_answer() {
+    let server = RedisServer::start();
+    let node = Node::open(&server.url()).await;
+    let idle = runtime();
+    let mut first = pin!(execute(&node, acquire(&node, 0)));
+    begin(first.as_mut());
+    {
+        let mut elsewhere = pin!(execute(&node, acquire(&node, 1)));
+        let _entered = idle.enter();
+        begin(elsewhere.as_mut());
+    }
+    let second = execute(&node, acquire(&node, 2));
+    let (first, second) = tokio::join!(first, node.env.timeout(2 * REQUEST_TIMEOUT, second));
+    assert!(is_granted(&first));
+    assert!(is_granted(&second.expect("it is not told anything")));
+    idle.shutdown_background();
+}
+
+#[tokio::test]
+async fn who_waits_for_a_store_whose_runtime_has_ended_is_told() {
+    let server = RedisServer::start();
+    let (env, url) = (Env::system(), server.url());
+    let ends = runtime();
+    let (node, ends) = std::thread::spawn(move || (ends.block_on(Node::open(&url)), ends))
+        .join()
+        .unwrap();
+    // Alone, and along.
+    let mut first = pin!(execute(&node, acquire(&node, 0)));
+    begin(first.as_mut());
+    let mut second = pin!(execute(&node, acquire(&node, 1)));
+    begin(second.as_mut());
+    ends.shutdown_background();
+    for answer in [first, second] {
+        let answer = env.timeout(2 * REQUEST_TIMEOUT, answer).await;
+        let error = answer.expect("it is not told anything").unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unknown);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
