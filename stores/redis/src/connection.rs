@@ -178,7 +178,10 @@ impl Connection {
                 Err(StoreError::unknown(operation, text))
             }
             Err(_) => {
-                if link.health.heard() == heard {
+                // One that was late before it was sent has not listened for long.
+                let patience = PATIENCE.min(session.request_timeout / 2);
+                let listened = session.env.now().since(silence.began) >= patience;
+                if listened && link.health.heard() == heard {
                     // Not slow but silent: a flow that lost its way stays dead for as long as TCP has patience.
                     link.health.lose();
                 }

@@ -229,6 +229,50 @@ async fn a_runtime_that_is_not_run_any_more_keeps_nobody_s_answer() {
     idle.shutdown_background();
 }
 
+/// The connections that clients have, but for this one.
+fn connections(server: &RedisServer) -> Vec<String> {
+    let clients = server.command(&["CLIENT", "LIST"]);
+    let ours = clients.lines().filter(|line| line.contains("cmd=eval"));
+    let ids = ours.filter_map(|line| line.split(' ').next().map(str::to_owned));
+    ids.collect()
+}
+
+/// Its deadline is over before it is sent: that says nothing of the connection.
+#[tokio::test]
+async fn who_is_carried_too_late_costs_nobody_the_connection() {
+    let server = RedisServer::start();
+    let url = server.url();
+    let busy = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let node = busy.spawn(async move { Node::open(&url).await }).await;
+    let node = Arc::new(node.unwrap());
+    warm_up(&node).await;
+    // What carried these calls ends: on one thread, tasks have their turns.
+    for _ in 0..20 {
+        busy.spawn(async {}).await.unwrap();
+    }
+    let before = connections(&server);
+    assert_eq!(before.len(), 1, "{before:?}");
+    // As long as one thread has other work.
+    let (started, starts) = std::sync::mpsc::channel();
+    let stall = busy.spawn(async move {
+        started.send(()).unwrap();
+        std::thread::sleep(REQUEST_TIMEOUT.mul_f32(1.2));
+    });
+    starts.recv().unwrap();
+    let mut alone = pin!(execute(&node, acquire(&node, 0)));
+    begin(alone.as_mut());
+    let late = execute(&node, acquire(&node, 1)).await.unwrap_err();
+    assert_eq!(late.kind(), StoreErrorKind::Unknown);
+    stall.await.unwrap();
+    assert!(is_granted(&execute(&node, acquire(&node, 2)).await));
+    assert_eq!(connections(&server), before);
+    busy.shutdown_background();
+}
+
 #[tokio::test]
 async fn who_waits_for_a_store_whose_runtime_has_ended_is_told() {
     let server = RedisServer::start();
