@@ -208,6 +208,32 @@ async fn a_short_hold_of_a_pushed_grant_costs_no_claim_and_a_long_one_is_claimed
     assert!(guard.is_held(), "it outlasts the claim window");
 }
 
+/// Taken up late, a pushed grant has less left than a quarter of its claim window: it is claimed before that is over.
+#[tokio::test(start_paused = true)]
+async fn a_pushed_grant_that_is_taken_up_late_is_claimed_in_time() {
+    for late in [0, 500, 700, 800, 900, 970] {
+        let world = World::new();
+        let (env, a, b) = (&world.env, world.node("a").await, world.node("b").await);
+        let guard = mutexes(&a).lock(1).await.unwrap();
+        let mut waiting = std::pin::pin!(mutexes(&b).lock(1));
+        tokio::select! {
+            biased;
+            _ = &mut waiting => unreachable!("it is held"),
+            () = env.sleep(ms(10)) => {}
+        }
+        guard.release().await.unwrap();
+        // The task that waits has something else to do.
+        env.sleep(ms(late)).await;
+        let guard = waiting.await.unwrap();
+        env.sleep(ms(2000)).await;
+        assert!(
+            guard.is_held(),
+            "taken up after {late} ms: {:?}",
+            guard.lost().await
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_is_dropped_before_it_is_taken_passes_on() {
     let world = World::new();
