@@ -394,6 +394,77 @@ async fn a_task_that_reads_again_before_its_claim_is_answered_is_told_if_a_write
     }
 }
 
+/// The push that a writer waits may overtake the answer to the reader's own request.
+#[tokio::test(start_paused = true)]
+async fn nobody_joins_if_a_writer_came_while_the_grant_was_on_its_way() {
+    let world = World::new();
+    let (a, b) = (world.node("a").await, world.node("b").await);
+    // From its first wait on each hears pushes.
+    let guard = locks(&a).write(7).await.unwrap();
+    let waiting = writes(&locks(&b), &b);
+    until_queued(&b, 1).await;
+    guard.release().await.unwrap();
+    let guard = waiting.await.unwrap();
+    let waiting = reads(&locks(&a), &a);
+    until_queued(&a, 1).await;
+    guard.release().await.unwrap();
+    waiting.await.unwrap().release().await.unwrap();
+    world.store.set_faults(Faults {
+        delay_after: ms(200),
+        ..Faults::none()
+    });
+    let reading = reads(&locks(&a), &a);
+    world.env.sleep(ms(1)).await;
+    world.store.set_faults(Faults::none());
+    let writer = writes(&locks(&b), &b);
+    until_queued(&b, 1).await;
+    assert!(!reading.is_finished(), "the answer is on its way");
+    let reading = reading.await.unwrap();
+    let busy = locks(&a).try_read(7).await.unwrap_err();
+    assert!(busy.is_busy());
+    reading.release().await.unwrap();
+    drop(writer.await.unwrap());
+    assert_at_rest(&world, &[&a, &b]).await;
+}
+
+/// Reading again what it reads is no wait for itself while no writer waits, also if another of its client asks just then.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_reads_again_while_another_asks_is_told_only_if_a_writer_waits() {
+    for a_writer_waits in [false, true] {
+        let world = World::new();
+        let (a, b) = (world.node("a").await, world.node("b").await);
+        // Each reader has a lease of its own: the second one asks the store.
+        let locks_a = locks(&a).fairness(Fairness::Strict);
+        let first = locks_a.read(7).await.unwrap();
+        let writer = a_writer_waits.then(|| writes(&locks(&b), &b));
+        if a_writer_waits {
+            until_queued(&b, 1).await;
+        }
+        world.store.set_faults(Faults {
+            delay_before: ms(30),
+            delay_after: ms(30),
+            ..Faults::none()
+        });
+        let other = reads(&locks_a, &a);
+        tokio::task::yield_now().await;
+        let before = world.env.now();
+        let again = locks_a.read(7).await;
+        assert!(world.env.now().since(before) < ms(300));
+        match again {
+            Ok(again) => assert!(!a_writer_waits && again.is_held()),
+            Err(Error::Relock(_)) => assert!(a_writer_waits, "nobody writes"),
+            Err(error) => panic!("{error}"),
+        }
+        first.release().await.unwrap();
+        if let Some(writer) = writer {
+            drop(writer.await.unwrap());
+        }
+        drop(other.await.unwrap());
+        world.store.set_faults(Faults::none());
+        assert_at_rest(&world, &[&a, &b]).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_mutex_of_the_same_name_is_a_writer() {
     let world = World::new();

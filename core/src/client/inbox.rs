@@ -62,11 +62,8 @@ impl Inbox {
                     slot.put(None);
                 }
             }
-            Event::Contended(rid) => {
-                if let Some(tenure) = core.renewals.find(rid) {
-                    tenure.contend();
-                }
-            }
+            Event::Contended(rid) if rid.node == core.node => core.renewals.contended(rid),
+            Event::Contended(_) => {}
             // A renewal tells why.
             Event::Revoked(rid) => core.renewals.look_at(rid, core.env.now()),
             Event::Recheck => {

@@ -35,6 +35,18 @@ pub(crate) struct Line {
     pub(crate) strict: bool,
 }
 
+impl Line {
+    /// No line of the resource stands before it.
+    pub(super) fn first_of(name: &ResourceName) -> Self {
+        Self {
+            name: name.clone(),
+            mode: Mode::Exclusive,
+            ttl: Duration::ZERO,
+            strict: false,
+        }
+    }
+}
+
 /// What a line does with a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
@@ -137,9 +149,7 @@ impl Lines {
 
     /// Somebody waits for the resource.
     pub(crate) fn contend(&self, name: &ResourceName) {
-        self.places()
-            .tenures_of(name)
-            .for_each(|tenure| tenure.contend());
+        self.places().contend(name);
     }
 
     /// Takes a place. Who would not wait gets none behind others.
@@ -197,7 +207,7 @@ impl Lines {
         let waits_for_claim = matches!(place.stand, Stand::Shared(_));
         if !ask.may_relock
             && !waits_for_claim
-            && let Some(held_at) = places.held_by(&line.name, seat.task)
+            && let Some(held_at) = places.held_up_by(&line, seat.task)
         {
             return Entry::Relock(held_at);
         }
@@ -207,7 +217,13 @@ impl Lines {
             if let Stand::Held(visit) = &place.stand {
                 visit.tenure.contend();
             }
-            place.waiters.insert(id, Waiter { to, seat });
+            let may_relock = ask.may_relock;
+            let waiter = Waiter {
+                to,
+                seat,
+                may_relock,
+            };
+            place.waiters.insert(id, waiter);
         }
         drop(places);
         line.name.keys(line.mode).waiting(1.0);

@@ -1,9 +1,8 @@
 //! A line's place: who waits there, and where it stands at the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::Location;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -53,6 +52,7 @@ pub(super) enum Stand {
 pub(super) struct Waiter {
     pub(super) to: oneshot::Sender<Call>,
     pub(super) seat: Seat,
+    pub(super) may_relock: bool,
 }
 
 /// Its key among those apart.
@@ -63,14 +63,8 @@ pub(super) fn key(tenure: &Tenure) -> (ResourceName, u64) {
 impl Places {
     /// Of a resource, those that this client has.
     pub(super) fn tenures_of(&self, name: &ResourceName) -> impl Iterator<Item = &Arc<Tenure>> {
-        let first = Line {
-            name: name.clone(),
-            mode: Mode::Exclusive,
-            ttl: Duration::ZERO,
-            strict: false,
-        };
         let (name, of) = (name.clone(), name.clone());
-        let lines = self.by_line.range(first..);
+        let lines = self.by_line.range(Line::first_of(&name)..);
         let lines = lines.take_while(move |(line, _)| line.name == name);
         let apart = self.apart.range((of.clone(), 0)..);
         let apart = apart.take_while(move |((name, _), _)| *name == of);
@@ -88,6 +82,42 @@ impl Places {
         };
         self.by_line.remove(line);
         after
+    }
+
+    /// Somebody waits for the resource. Who shares it, and stands in a line to share it again, would now wait for itself:
+    /// called by nobody, it comes in anew, and is told.
+    pub(super) fn contend(&mut self, name: &ResourceName) {
+        self.tenures_of(name).for_each(|tenure| tenure.contend());
+        let is_shared = |line: &Line| line.name == *name && line.mode == Mode::Shared;
+        let lines = self.by_line.range(Line::first_of(name)..);
+        let mut lines = lines.take_while(|(line, _)| line.name == *name);
+        if !lines.any(|(line, place)| is_shared(line) && !place.waiters.is_empty()) {
+            return;
+        }
+        let sharing: HashSet<_> = self
+            .tenures_of(name)
+            .flat_map(|tenure| tenure.sharers.tasks())
+            .collect();
+        let lines = self.by_line.range_mut(Line::first_of(name)..);
+        let lines = lines.take_while(|(line, _)| line.name == *name);
+        for (_, place) in lines.filter(|(line, _)| is_shared(line)) {
+            (place.waiters)
+                .retain(|_, waiter| waiter.may_relock || !sharing.contains(&waiter.seat.task));
+        }
+    }
+
+    /// Where this task holds what its place in the line would wait for: who shares is in nobody's way who would share,
+    /// unless somebody else waits.
+    pub(super) fn held_up_by(
+        &self,
+        line: &Line,
+        task: TaskId,
+    ) -> Option<&'static Location<'static>> {
+        let is_in_the_way =
+            |tenure: &&Arc<Tenure>| line.mode == Mode::Exclusive || tenure.holds_up_sharers();
+        let mut in_the_way = self.tenures_of(&line.name).filter(is_in_the_way);
+        let turn = in_the_way.find_map(|tenure| tenure.turn_of(task))?;
+        Some(turn.seat.overdue.caller)
     }
 
     pub(super) fn held_by(
@@ -139,7 +169,7 @@ impl Place {
                 Verdict::Wait => return None,
                 Verdict::Over => break,
                 Verdict::Next(number) => {
-                    let Waiter { to, seat } = first.remove();
+                    let Waiter { to, seat, .. } = first.remove();
                     let holding = share.join(core, number, seat);
                     let turn = Arc::clone(&*holding);
                     match to.send(Call::Serve(holding)) {
@@ -193,7 +223,7 @@ impl Place {
                 Verdict::Wait => return After::Nothing,
                 Verdict::Over => break,
                 Verdict::Next(fence) => {
-                    let Waiter { to, seat } = first.remove();
+                    let Waiter { to, seat, .. } = first.remove();
                     let turn = Turn::begin(&visit.tenure, fence, core.env.now(), seat);
                     let holding = Holding::new(core, Arc::clone(&turn));
                     match to.send(Call::Serve(holding)) {

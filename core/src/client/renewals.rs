@@ -12,6 +12,9 @@ use super::Tenure;
 use crate::env::Moment;
 use crate::protocol::Rid;
 
+/// So many pushes are kept for tenures that are not known yet.
+const MOST_EARLY: usize = 128;
+
 #[derive(Debug, Default)]
 pub(crate) struct Renewals {
     book: Mutex<Book>,
@@ -24,6 +27,8 @@ struct Book {
     held: HashMap<u64, Held>,
     /// Of those that are not being looked at just now.
     due: BTreeSet<(Moment, u64)>,
+    /// Those that somebody was said to wait for before they were put in; or after they were taken out.
+    early: BTreeSet<u64>,
     /// When the renewer wakes.
     wake: Moment,
     is_closed: bool,
@@ -41,6 +46,7 @@ impl Default for Book {
         Self {
             held: HashMap::new(),
             due: BTreeSet::new(),
+            early: BTreeSet::new(),
             wake: Moment::NEVER,
             is_closed: false,
         }
@@ -74,10 +80,26 @@ impl Renewals {
     /// From now on it is renewed, first at `at`; unless the renewer has ended.
     pub(crate) fn add(&self, at: Moment, tenure: &Arc<Tenure>) -> bool {
         let mut book = self.book();
+        if book.early.remove(&tenure.rid.seq) {
+            tenure.contend();
+        }
         if !book.is_closed && book.put(at, tenure) {
             self.sooner.notify_one();
         }
         !book.is_closed
+    }
+
+    /// Somebody waits for what this request was granted. That push may overtake the grant's answer: then it is kept.
+    pub(crate) fn contended(&self, rid: Rid) {
+        let mut book = self.book();
+        if let Some(held) = book.held.get(&rid.seq) {
+            held.tenure.contend();
+            return;
+        }
+        book.early.insert(rid.seq);
+        if book.early.len() > MOST_EARLY {
+            book.early.pop_first();
+        }
     }
 
     /// It is not.
@@ -86,12 +108,6 @@ impl Renewals {
         if let Some(held) = book.held.remove(&seq) {
             book.due.remove(&(held.at, seq));
         }
-    }
-
-    pub(crate) fn find(&self, rid: Rid) -> Option<Arc<Tenure>> {
-        let book = self.book();
-        let held = book.held.get(&rid.seq)?;
-        (held.tenure.rid == rid).then(|| Arc::clone(&held.tenure))
     }
 
     /// How many are held.

@@ -359,6 +359,11 @@ impl Tenure {
         self.contended.load(Ordering::Acquire)
     }
 
+    /// Whether who would share has to wait for its end: a share is in the way only of those that others wait before.
+    pub(super) fn holds_up_sharers(&self) -> bool {
+        !self.is_shared() || self.is_contended()
+    }
+
     /// Resolves once it is lost, contended or revoked after this call: so look at it between this and the await.
     pub(crate) fn changed(&self) -> Notified<'_> {
         self.changed.notified()
