@@ -247,6 +247,26 @@ async fn an_observer_asks_as_rarely_as_it_says_and_ends_with_its_client() {
     assert_eq!(waiting.await.unwrap(), None);
 }
 
+/// However short the TTL, 50 ms lie between two looks.
+#[tokio::test(start_paused = true)]
+async fn an_observer_of_a_short_ttl_does_not_storm_the_store() {
+    let world = World::new();
+    let node = world.node("a").await;
+    let looks = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = std::sync::Arc::clone(&looks);
+    world.behind.watch(move |_| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    });
+    let mut observer = node.election("e").unwrap().ttl(ms(3)).observe();
+    let watching = world
+        .env
+        .spawn(async move { while observer.next().await.is_some() {} });
+    world.env.sleep(Duration::from_secs(1)).await;
+    let looks = looks.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((10..=25).contains(&looks), "{looks}");
+    watching.abort();
+}
+
 fn is_a_stream(_: &(impl futures_core::Stream<Item = Observation> + Send + Unpin)) {}
 
 #[tokio::test(start_paused = true)]

@@ -83,7 +83,7 @@ impl Observer {
             own: inner.core.leading.watch(),
             inner,
             name,
-            every,
+            every: every.max(SOON),
             pace: SOON,
             due: Moment::default(),
             said: None,
