@@ -30,7 +30,7 @@ use crate::store::{LeaseCall, Membership, Stamped, StoreError, StoreHandle};
 /// No request is cared for longer than this; it bounds how long a record can be kept for a waiter.
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Shared state. Holds no connection that a caller's runtime does not own, except `store`.
+/// Shared state. Holds no connection: those belong to the runtimes they were opened on.
 pub(crate) struct Core {
     pub(crate) env: Env,
     pub(crate) namespace: Namespace,

@@ -122,7 +122,7 @@ pub enum Reply {
         end: u64,
         /// How long the lease still lasts.
         remaining_us: u64,
-        /// Whether the full TTL is claimed; if not, renew at once.
+        /// Whether the full TTL is claimed; if not, renew within the claim window.
         claimed: bool,
         /// Whether others wait.
         contended: bool,
