@@ -95,7 +95,16 @@ async fn readers_share_and_writers_exclude(address: &str) {
         task.await.unwrap();
     }
     let most = inside.most_readers.load(Ordering::SeqCst);
-    assert!(most > TASKS, "{most} readers at once: of one client alone");
+    assert!(most > 1, "{most} readers at once");
+    // Of several clients, too: whether they met above is chance.
+    let mut guards = Vec::new();
+    for coord in &clients {
+        let locks = coord.rw_locks("page").unwrap();
+        guards.push(locks.try_read(1).await.unwrap());
+    }
+    for guard in guards {
+        guard.release().await.unwrap();
+    }
     let name = clients[0].rw_locks("page").unwrap().name(1).unwrap();
     for coord in &clients {
         let health = coord.health();
