@@ -28,12 +28,14 @@ pub(crate) async fn release(inner: &Inner, holding: Holding) -> Result<(), Error
     if !holding.end_at(now) {
         return Ok(lost?);
     }
+    // Before it leaves: a cleaner that finds nobody there would end.
+    let departing = core.depart();
     if core.lines.leave(core, &holding, true) == After::Nothing {
         return Ok(lost?);
     }
     let tenure = Arc::clone(&holding.tenure);
     let mut parting = Parting {
-        _departing: core.depart(),
+        _departing: departing,
         core,
         tenure: &tenure,
         settled: false,
@@ -74,9 +76,13 @@ pub(crate) async fn release_all(inner: &Inner, holdings: Vec<Holding>) -> Vec<Re
     // All of them leave before any is waited for: dropped meanwhile, none stays.
     let mut buckets: BTreeMap<Bucket, Vec<(usize, Parting<'_>)>> = BTreeMap::new();
     for (at, holding) in holdings.iter().enumerate() {
-        if holding.end_at(now) && core.lines.leave(core, holding, true) == After::Release {
+        if !holding.end_at(now) {
+            continue;
+        }
+        let departing = core.depart();
+        if core.lines.leave(core, holding, true) == After::Release {
             let parting = Parting {
-                _departing: core.depart(),
+                _departing: departing,
                 core,
                 tenure: &holding.tenure,
                 settled: false,

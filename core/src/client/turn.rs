@@ -225,8 +225,12 @@ impl Drop for Holding {
         if planted(Bug::DropReleasesNothing) {
             return;
         }
-        if self.turn.end() && self.core.lines.leave(&self.core, &self.turn, false) == After::Release
-        {
+        if !self.turn.end() {
+            return;
+        }
+        // Before it leaves: a cleaner that finds nobody there would end.
+        let _departing = self.core.depart();
+        if self.core.lines.leave(&self.core, &self.turn, false) == After::Release {
             let cleanup = Cleanup::of(&self.core, &self.turn.tenure);
             self.core.clean_up(cleanup);
         }
