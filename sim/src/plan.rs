@@ -71,7 +71,7 @@ impl Plan {
         let mood = match env.random(10) {
             0 => Mood::Calm,
             1 => Mood::Clock,
-            2 => Mood::Drift,
+            2 | 3 => Mood::Drift,
             _ => Mood::Storm,
         };
         let plan = Self {

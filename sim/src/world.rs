@@ -9,7 +9,7 @@ use leasehold_core::{Coordinator, Env, Error};
 
 use crate::history::{Fault, Id};
 use crate::node::Node;
-use crate::plan::Plan;
+use crate::plan::{Plan, one_of};
 use crate::recorder::{Call, Recorder};
 
 pub(crate) const NAMESPACE: &str = "sim";
@@ -56,11 +56,9 @@ impl World {
             *births += 1;
             *births
         };
-        let drift = i64::from(self.plan.drift_ppm);
-        let drawn = self
-            .env
-            .random(2 * u64::from(self.plan.drift_ppm.unsigned_abs()) + 1);
-        let drift_ppm = i32::try_from(drawn.cast_signed() - drift).unwrap_or(0);
+        // As far apart as they may be: a third of the nodes each way.
+        let drift = self.plan.drift_ppm;
+        let drift_ppm = one_of(&self.env, &[-drift, 0, drift]).unwrap_or(0);
         let env = self.env.node_with_drift(drift_ppm);
         loop {
             match self.connect(id, &env).await {
