@@ -18,8 +18,8 @@ use crate::protocol::Weight;
 /// callers never wait for one another in a circle. That holds among those who use `lock_all`; who holds a guard already and
 /// locks more by hand can still make a circle, which ends when a wait does.
 ///
-/// Names of a [group](Mutexes::group) cost one request to lock, however many they are, and one to release, as long as nobody
-/// is in the way. Others cost one each, and one for each of the 256 parts of a namespace that they fall into.
+/// Names of a [group](Mutexes::group) cost one request to lock, up to 64 of them, and one to release, as long as nobody is in
+/// the way. Others cost one each, and one for each of the 256 parts of a namespace that they fall into.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {

@@ -37,7 +37,7 @@ Usage: cargo xtask cancellations [--count N] [--names N] [--seed S] [--quick]
 const CLIENTS: usize = 4;
 const CALLERS: usize = 16;
 const NAMESPACE: &str = "cancel";
-/// How much longer than it is of use the server keeps a record.
+/// How much longer than it is of use the server keeps a record, at the most.
 const COLLECTED: Duration = Duration::from_secs(60);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 

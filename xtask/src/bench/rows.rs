@@ -128,6 +128,11 @@ pub(super) fn fight(runs: &Runs<'_>) -> Result<Vec<Row>> {
     let command = format!("{what}, in 2 processes at once");
     let (rate, least) = (of(&ours, Found::rate), of(&floor, Found::rate));
     let (unfair, theirs) = (of(&ours, Found::unfairness), of(&floor, Found::unfairness));
+    let theirs = if theirs.is_finite() {
+        format!("floor {theirs:.2}")
+    } else {
+        "floor: some got none".to_owned()
+    };
     Ok(vec![
         Row::new(
             "`fight`, 2 processes of 16 tasks, no hold, against `floor-fight`, pairs/s",
@@ -139,7 +144,7 @@ pub(super) fn fight(runs: &Runs<'_>) -> Result<Vec<Row>> {
         Row::new(
             "the same: turns of the luckiest task to the unluckiest's",
             "<= 1.2",
-            format!("{unfair:.2} (floor {theirs:.2})"),
+            format!("{unfair:.2} ({theirs})"),
             unfair <= 1.2,
             command,
         ),
