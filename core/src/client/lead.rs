@@ -92,11 +92,7 @@ impl Lead {
                     },
                     term,
                 )) => {
-                    let holding = self.begin(ask, (first, end), claimed, &term, now);
-                    if contended {
-                        holding.tenure.contend();
-                    }
-                    return Ok(holding);
+                    return Ok(self.begin(ask, (first, end), claimed, contended, &term, now));
                 }
                 Ok((Reply::Queued { check_in_us, .. }, _)) => {
                     self.must_wait(ask)?;
@@ -108,7 +104,7 @@ impl Lead {
                     let pushed = self.wait_for_push(check.min(deadline)).await;
                     if let Some((block, term)) = pushed {
                         let now = core.env.now();
-                        return Ok(self.begin(ask, block, false, &term, now));
+                        return Ok(self.begin(ask, block, false, false, &term, now));
                     }
                     if core.env.now() >= deadline {
                         return Err(Box::pin(self.give_up(inner, ask)).await);
@@ -255,6 +251,7 @@ impl Lead {
         ask: &Ask,
         block: (u64, u64),
         claimed: bool,
+        contended: bool,
         term: &Term,
         now: Moment,
     ) -> Holding {
@@ -276,6 +273,10 @@ impl Lead {
             line: self.line.take(),
         };
         let tenure = Tenure::new(core.env.clone(), grant, term, claimed);
+        if contended {
+            // Before others can join it.
+            tenure.contend();
+        }
         let turn = Turn::begin(&tenure, first, term.sent, ask.seat);
         core.note_fence(&ask.name, first);
         core.lines.begin(&core, &turn, now);

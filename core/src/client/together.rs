@@ -230,10 +230,7 @@ async fn in_one_request(
                 },
                 term,
             )) if !term.is_over(now) => {
-                let holding = lead.begin(ask, (first, end), claimed, &term, now);
-                if contended {
-                    holding.tenure.contend();
-                }
+                let holding = lead.begin(ask, (first, end), claimed, contended, &term, now);
                 if refused.is_none() {
                     ask.keys().acquired(Outcome::Acquired, took);
                     step.held.push(holding);
