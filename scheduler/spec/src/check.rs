@@ -1,0 +1,56 @@
+//! Words that are fine by themselves, and cannot be meant together.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::words::duration_text;
+use crate::{Misfire, OnCrash, Overlap, Spec, SpecError};
+
+/// From where the distance of ticks is measured: 2026-01-01, and as many ticks as show each pattern of a day.
+const FROM: i64 = 1_767_225_600;
+const TICKS: usize = 200;
+
+pub(crate) fn contradictions(spec: &Spec, said: &BTreeMap<&str, &str>) -> Result<(), SpecError> {
+    let refuse = |word: &str, problem: &str| Err(SpecError::new(word, problem));
+    if spec.timeout == Some(Duration::ZERO) {
+        return refuse(
+            "timeout",
+            "a `timeout` of nothing lets nothing run: leave it out for none",
+        );
+    }
+    if said.contains_key("backoff") && spec.retries == 0 && spec.on_crash == OnCrash::Skip {
+        return refuse(
+            "backoff",
+            "a `backoff` without `retries` or `on_crash = \"retry\"` does nothing",
+        );
+    }
+    if matches!(spec.misfire, Misfire::RunAll { .. }) && spec.overlap == Overlap::CancelRunning {
+        let problem = "`misfire = \"run_all\"` wants each tick to run, `overlap = \"cancel_running\"` only the latest: \
+                       choose `run_once`, or another `overlap`";
+        return refuse("misfire", problem);
+    }
+    if !spec.jitter.is_zero()
+        && let Some(gap) = shortest_gap(spec)
+        && spec.jitter >= gap
+    {
+        let problem = format!(
+            "a `jitter` of {} reaches the next tick, which is {} later: choose a shorter one",
+            duration_text(spec.jitter),
+            duration_text(gap)
+        );
+        return Err(SpecError::new("jitter", problem));
+    }
+    Ok(())
+}
+
+/// Between two ticks, of the next ones.
+fn shortest_gap(spec: &Spec) -> Option<Duration> {
+    let schedule = spec.schedule.as_ref()?;
+    let ticks: Vec<i64> =
+        std::iter::successors(schedule.next_after(FROM), |tick| schedule.next_after(*tick))
+            .take(TICKS)
+            .collect();
+    let gaps = ticks.windows(2).map(|pair| pair[1] - pair[0]);
+    gaps.min()
+        .map(|gap| Duration::from_secs(gap.unsigned_abs()))
+}
