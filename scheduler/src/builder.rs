@@ -78,7 +78,7 @@ impl Builder {
     /// Checks everything; claims nothing yet.
     ///
     /// # Errors
-    /// [`Error::MissingState`], [`Error::DuplicateJob`], [`Error::Expression`], and names or TTLs that cannot be used.
+    /// [`Error::MissingState`], [`Error::DuplicateJob`], [`Error::Spec`], and names or TTLs that cannot be used.
     pub fn build(self) -> Result<Scheduler, Error> {
         metrics::describe();
         if self.grace < Duration::from_secs(1) {
@@ -101,15 +101,17 @@ impl Builder {
                     type_name: missing.type_name,
                 });
             }
-            let schedule = job.schedule()?.clone();
-            let name = Class::internal("~ledger").resource(&job.name)?;
+            let spec = job.spec()?.clone();
+            let id: Arc<str> = job.id().into();
+            let name = Class::internal("~ledger").resource(&id)?;
             entries.push(Entry {
                 ledger: LedgerRegister {
-                    job: Arc::clone(&job.name),
+                    job: id,
                     register: self.coord.register_of(name),
                     coord: self.coord.clone(),
                 },
-                schedule,
+                name: job.name,
+                spec,
                 handler: job.handler,
             });
         }

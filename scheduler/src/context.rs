@@ -15,6 +15,8 @@ pub struct JobContext(pub(crate) Arc<Run>);
 
 pub(crate) struct Run {
     pub(crate) job: Arc<str>,
+    /// What the job is in the store.
+    pub(crate) id: Arc<str>,
     pub(crate) tick: i64,
     pub(crate) attempt: u32,
     pub(crate) fence: Fence,
@@ -56,9 +58,10 @@ impl JobContext {
         self.0.fence
     }
 
-    /// The same for every attempt at the same tick: use it as the idempotency key of what the run does.
+    /// The same for every attempt at the same tick: use it as the idempotency key of what the run does. It begins with the
+    /// job's [`id`](crate::Job::id), so that no rename changes it.
     pub fn run_id(&self) -> String {
-        format!("{}@{}", self.0.job, self.0.tick)
+        format!("{}@{}", self.0.id, self.0.tick)
     }
 
     /// The term of the fleet's latest leader that this job's ledger knows; it never falls from run to run.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_core::{Moment, RegisterHandle};
-use leasehold_cron::Schedule;
+use leasehold_spec::Spec;
 use tokio::sync::mpsc;
 
 use crate::Error;
@@ -173,7 +173,7 @@ fn due_at(shared: &Shared, job: usize, local: &Local) -> Moment {
     };
     let (coord, entry) = (&shared.coord, &shared.entries[job]);
     let nodes = shared.nodes_with(entry);
-    let rank = rank(coord.node(), &nodes, entry.job(), tick);
+    let rank = rank(coord.node(), &nodes, entry.id(), tick);
     // The instant first, then how far it is: "so long from now" would recede with every look.
     let after = delta(coord.round_trip()) * rank;
     let due_us = u64::try_from(tick).unwrap_or(0).saturating_mul(1_000_000);
@@ -219,7 +219,7 @@ async fn look(
             let known = shared
                 .known_tick(entry)
                 .max((seen_cursor > i64::MIN).then_some(seen_cursor));
-            let ledger = Ledger::new(entry.schedule.expression(), now_s, known);
+            let ledger = Ledger::new(entry.expression(), now_s, known);
             stored = settled(entry.ledger.swap(None, ledger).await?);
             continue;
         };
@@ -233,7 +233,7 @@ async fn look(
         if ledger.cursor < seen_cursor {
             ledger.lost_data(now_s.max(seen_cursor));
         }
-        let own = entry.schedule.expression();
+        let own = entry.expression();
         if ledger.expression != own && !shared.is_announced(entry, &ledger.expression) {
             tracing::info!(
                 job = entry.job(),
@@ -243,8 +243,8 @@ async fn look(
             );
             ledger.adopt(own, now_s);
         }
-        let schedule = match Schedule::parse(&ledger.expression) {
-            Ok(schedule) => schedule,
+        let schedule = match Spec::from_words([("schedule", ledger.expression.as_str())]) {
+            Ok(spec) => spec.schedule,
             Err(error) => {
                 // Nodes of a newer version look after it; this one's own schedule waits until they are gone.
                 tracing::warn!(job = entry.job(), %error, "the schedule in force is not known here");
@@ -253,6 +253,16 @@ async fn look(
                     next: Next::Look(env.now() + LOOK),
                 });
             }
+        };
+        let Some(schedule) = schedule else {
+            if ledger == before && version.saturating_add(DAY_US) > now_us {
+                return Ok(Seen {
+                    cursor: ledger.cursor,
+                    next: Next::Tick(None),
+                });
+            }
+            stored = settled(entry.ledger.swap(Some(version), ledger).await?);
+            continue;
         };
         let due = schedule
             .next_after(ledger.cursor)

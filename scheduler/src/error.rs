@@ -1,6 +1,6 @@
 //! The errors of the scheduler.
 
-use leasehold_cron::ParseError;
+use leasehold_spec::SpecError;
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -25,13 +25,13 @@ pub enum Error {
         /// The name.
         job: String,
     },
-    /// A job's expression is not cron.
-    #[error("job `{job}`: {error}")]
-    Expression {
+    /// A job's specification cannot be meant.
+    #[error("job `{job}`, `{word}`: {error}", word = error.word)]
+    Spec {
         /// The job.
         job: String,
-        /// What is wrong with it.
-        error: ParseError,
+        /// What is wrong with it, and with which of its words.
+        error: SpecError,
     },
     /// The grace time is too short to claim anything in.
     #[error("the grace time of {grace:?} cannot be used: choose at least 1 s")]

@@ -1,10 +1,10 @@
-//! A job: a name, a schedule, and what to run.
+//! A job: its names, its specification, and what to run.
 
 use std::fmt;
 use std::sync::Arc;
 
 use leasehold_core::{Class, NameError, ResourceName};
-use leasehold_cron::{ParseError, Schedule};
+use leasehold_spec::{Spec, SpecError};
 
 use crate::context::Requirement;
 use crate::handler::{BoxError, Handler};
@@ -14,7 +14,9 @@ use crate::{Error, JobContext};
 #[derive(Clone)]
 pub struct Job {
     pub(crate) name: Arc<str>,
-    schedule: Result<Schedule, ParseError>,
+    /// Former names, newest first.
+    pub(crate) aliases: Vec<Arc<str>>,
+    spec: Result<Spec, SpecError>,
     pub(crate) requirements: Vec<Requirement>,
     pub(crate) handler: Arc<Handler>,
 }
@@ -64,14 +66,15 @@ impl Job {
         F: Fn(JobContext) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        Self::from_macro(name, expression, Vec::new(), handler)
+        Self::from_macro(name, &[], &[("schedule", expression)], Vec::new(), handler)
     }
 
     /// What the attribute calls.
     #[doc(hidden)]
     pub fn from_macro<F, Fut>(
         name: &str,
-        expression: &str,
+        aliases: &[&str],
+        words: &[(&str, &str)],
         requirements: Vec<Option<Requirement>>,
         handler: F,
     ) -> Self
@@ -81,7 +84,8 @@ impl Job {
     {
         Self {
             name: name.into(),
-            schedule: Schedule::parse(expression),
+            aliases: aliases.iter().map(|alias| Arc::from(*alias)).collect(),
+            spec: Spec::from_words(words.iter().copied()),
             requirements: requirements.into_iter().flatten().collect(),
             handler: Arc::new(move |ctx| Box::pin(handler(ctx))),
         }
@@ -92,8 +96,24 @@ impl Job {
         &self.name
     }
 
-    pub(crate) fn schedule(&self) -> Result<&Schedule, Error> {
-        self.schedule.as_ref().map_err(|error| Error::Expression {
+    /// What it is in the store, and stays when it is renamed: its first name, which is its last alias; or its name, if it
+    /// never had another. Its ledger, its history, its leases and its runs' ids go by it.
+    ///
+    /// ```
+    /// use leasehold_scheduler::{BoxError, Job};
+    /// let job = Job::new("nightly", "0 2 * * *", |_| async { Ok::<(), BoxError>(()) });
+    /// assert_eq!(job.id(), "nightly");
+    /// ```
+    pub fn id(&self) -> &str {
+        self.aliases.last().unwrap_or(&self.name)
+    }
+
+    /// When it is due, and what to do when things go wrong.
+    ///
+    /// # Errors
+    /// [`Error::Spec`] with the word that is wrong; the scheduler's `build()` gives the same.
+    pub fn spec(&self) -> Result<&Spec, Error> {
+        self.spec.as_ref().map_err(|error| Error::Spec {
             job: self.name.to_string(),
             error: error.clone(),
         })
@@ -108,7 +128,8 @@ impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Job")
             .field("name", &self.name)
-            .field("schedule", &self.schedule)
+            .field("aliases", &self.aliases)
+            .field("spec", &self.spec)
             .finish_non_exhaustive()
     }
 }

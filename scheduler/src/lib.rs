@@ -50,6 +50,7 @@ pub use handler::BoxError;
 pub use history::history;
 pub use job::{Job, JobDefinition};
 pub use leasehold_scheduler_macros::singleton_job;
+pub use leasehold_spec::{Misfire, OnCrash, Overlap, Spec, SpecError};
 pub use ledger::{Outcome, TickRecord};
 pub use scheduler::Scheduler;
 pub use shutdown::shutdown_signal;

@@ -43,7 +43,7 @@ pub(crate) async fn lease(
     coord.saw(Fence::new(last_fence));
     let chance = coord.env().random(u64::MAX);
     // A job's name may be as long as an id may be: its hash stands for it.
-    let job = fnv1a_64(entry.job().as_bytes());
+    let job = fnv1a_64(entry.id().as_bytes());
     let id = format!("{job:016x}/{tick}/{}/{chance:016x}", coord.node());
     let leases = coord.mutexes_of(class()).ttl(shared.run_ttl);
     // A run may last as long as it likes: its lease is renewed while it does.
@@ -121,7 +121,8 @@ async fn body(
     }
     let cancelled = CancellationToken::new();
     let context = JobContext(Arc::new(Run {
-        job: Arc::clone(&entry.ledger.job),
+        job: Arc::clone(&entry.name),
+        id: Arc::clone(&entry.ledger.job),
         tick: running.tick,
         attempt: running.attempt,
         fence: guard.fence(),

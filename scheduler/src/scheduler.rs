@@ -6,6 +6,7 @@ use std::time::Duration;
 use leasehold_core::store::Membership;
 use leasehold_core::{Class, Coordinator, Election, Leader, NodeId, ResourceName};
 use leasehold_cron::Schedule;
+use leasehold_spec::Spec;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -41,24 +42,37 @@ pub(crate) struct Shared {
 
 /// A registered job.
 pub(crate) struct Entry {
+    pub(crate) name: Arc<str>,
     pub(crate) ledger: LedgerRegister,
-    pub(crate) schedule: Schedule,
+    pub(crate) spec: Spec,
     pub(crate) handler: Arc<Handler>,
 }
 
 impl Entry {
+    /// Its name, for people: logs, metrics, the context of a run.
     pub(crate) fn job(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is in the store and to other nodes, whatever it is called today.
+    pub(crate) fn id(&self) -> &str {
         &self.ledger.job
+    }
+
+    /// Its cron expression; `-` if it is never due by itself.
+    pub(crate) fn expression(&self) -> &str {
+        let schedule = self.spec.schedule.as_ref();
+        schedule.map_or("-", Schedule::expression)
     }
 
     /// Under which a node announces which schedule of the job it was built with.
     pub(crate) fn announcement(&self) -> String {
-        format!("job:{}", self.job())
+        format!("job:{}", self.id())
     }
 
     /// Under which a node announces the latest tick it knows to be claimed.
     pub(crate) fn tick_announcement(&self) -> String {
-        format!("tick:{}", self.job())
+        format!("tick:{}", self.id())
     }
 }
 
@@ -112,7 +126,7 @@ impl Scheduler {
         let shared = &self.shared;
         let env = shared.coord.env().clone();
         for entry in &shared.entries {
-            let expression = entry.schedule.expression();
+            let expression = entry.expression();
             shared.coord.announce(&entry.announcement(), expression);
         }
         let announced = Announced(shared);

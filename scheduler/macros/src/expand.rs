@@ -116,7 +116,8 @@ fn build(args: &Args, ident: &Ident, function: &Function, root: &TokenStream) ->
     quote! {
         #root::Job::from_macro(
             #name,
-            #expression,
+            &[],
+            &[("schedule", #expression)],
             ::std::vec![#(#requirements),*],
             |#context: #root::JobContext| async move {
                 #(#bindings)*
@@ -160,7 +161,8 @@ mod tests {
                     fn job() -> ::root::__macro::Job {{
                         ::root::__macro::Job::from_macro(
                             "ticks",
-                            "@daily",
+                            &[],
+                            &[("schedule", "@daily")],
                             ::std::vec![<JobContext as ::root::__macro::FromRun>::requirement()],
                             |_context: ::root::__macro::JobContext| async move {{
                                 let argument_0 =
