@@ -1,16 +1,17 @@
 //! Building a scheduler: everything that can be wrong with it is said here, before anything is claimed.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use leasehold_core::{Class, Coordinator};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::context::States;
 use crate::registers::LedgerRegister;
-use crate::scheduler::{Entry, Shared, leader_name};
+use crate::scheduler::{Entry, Shared, control_name, leader_name};
 use crate::{Error, Job, Scheduler, metrics};
 
 /// Settings of a scheduler. Made by [`Scheduler::builder`].
@@ -24,6 +25,8 @@ pub struct Builder {
     run_ttl: Duration,
     leader_ttl: Duration,
     drain: Duration,
+    concurrency: Option<usize>,
+    labels: BTreeSet<String>,
 }
 
 impl Builder {
@@ -36,6 +39,8 @@ impl Builder {
             run_ttl: Duration::from_secs(30),
             leader_ttl: Duration::from_secs(15),
             drain: Duration::from_secs(20),
+            concurrency: None,
+            labels: BTreeSet::new(),
         }
     }
 
@@ -51,7 +56,21 @@ impl Builder {
         self
     }
 
-    /// How late a tick may start (default 5 s, at least 1 s). A later one is recorded as missed.
+    /// How many runs this node may have under way at a time (default: any number, at least 1). Ticks beyond it are left to
+    /// other nodes, or start when one of the runs has ended, if that is in time.
+    pub fn concurrency(mut self, runs: usize) -> Self {
+        self.concurrency = Some(runs.max(1));
+        self
+    }
+
+    /// A label of this node, such as `gpu`: jobs that are pinned to nodes that have it (`only_on`) may run here.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.labels.insert(label.into());
+        self
+    }
+
+    /// How late a tick may start (default 5 s, at least 1 s). With a later one its job's misfire
+    /// policy decides: unless it says otherwise, the tick is recorded as missed.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -111,12 +130,22 @@ impl Builder {
                     coord: self.coord.clone(),
                 },
                 name: job.name,
-                spec,
+                words: (spec.words().into_iter())
+                    .map(|(word, said)| (word.to_owned(), said))
+                    .collect(),
+                spec: Arc::new(spec),
+                in_force: Mutex::default(),
                 handler: job.handler,
             });
         }
         let election = self.coord.election_of(leader_name()).ttl(self.leader_ttl);
-        Ok(Scheduler::new(Shared {
+        let (wake, wakes) = mpsc::unbounded_channel();
+        let shared = Shared {
+            control: self.coord.register_of(control_name()),
+            slots: self.concurrency.map(|n| Arc::new(Semaphore::new(n))),
+            labels: self.labels,
+            unwanted: Mutex::default(),
+            wakes: wake,
             coord: self.coord,
             entries,
             states: Arc::new(self.states),
@@ -127,7 +156,8 @@ impl Builder {
             stop: CancellationToken::new(),
             force: CancellationToken::new(),
             runs: TaskTracker::new(),
-        }))
+        };
+        Ok(Scheduler::new(shared, wakes))
     }
 
     /// [`build`](Self::build), and [`Scheduler::run_until`].

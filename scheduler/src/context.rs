@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use leasehold_core::{Coordinator, Fence};
 use tokio_util::sync::CancellationToken;
 
+use crate::ledger::Via;
+
 /// A run: its nominal time, its fence, and its cancellation. Cheap to clone.
 #[derive(Clone)]
 pub struct JobContext(pub(crate) Arc<Run>);
@@ -19,6 +21,9 @@ pub(crate) struct Run {
     pub(crate) id: Arc<str>,
     pub(crate) tick: i64,
     pub(crate) attempt: u32,
+    pub(crate) via: Via,
+    /// The id of the trigger or backfill.
+    pub(crate) asked: Option<String>,
     pub(crate) fence: Fence,
     pub(crate) leader_term: Fence,
     pub(crate) delay: Duration,
@@ -58,10 +63,20 @@ impl JobContext {
         self.0.fence
     }
 
-    /// The same for every attempt at the same tick: use it as the idempotency key of what the run does. It begins with the
-    /// job's [`id`](crate::Job::id), so that no rename changes it.
+    /// What the run is owed to: the schedule, a trigger or a backfill.
+    pub fn via(&self) -> Via {
+        self.0.via
+    }
+
+    /// The same for every attempt at the same tick, also if it is a backfill's: use it as the idempotency key of what the
+    /// run does. Each trigger has one of its own. It begins with the job's [`id`](crate::Job::id), so that no rename
+    /// changes it.
     pub fn run_id(&self) -> String {
-        format!("{}@{}", self.0.id, self.0.tick)
+        let run = &self.0;
+        match (run.via, &run.asked) {
+            (Via::Trigger, Some(asked)) => format!("{}@{}#{asked}", run.id, run.tick),
+            _ => format!("{}@{}", run.id, run.tick),
+        }
     }
 
     /// The term of the fleet's latest leader that this job's ledger knows; it never falls from run to run.

@@ -100,7 +100,8 @@ pub(crate) async fn flush(ledger: &LedgerRegister, stored: Stored) -> Result<(),
         ledger.out.retain(|record| !records.contains(record));
         ledger.out.len() < before
     };
-    ledger.update(Some(stored), clear).await
+    ledger.update(Some(stored), clear).await?;
+    Ok(())
 }
 
 /// What became of a job's latest ticks, oldest first: its history and what its ledger still carries.

@@ -101,7 +101,14 @@ async fn sweep(shared: &Shared, term: u64) -> Result<(), Error> {
         let read = RegisterHandle::read(&registers).await?;
         for (entry, register) in entries.iter().zip(read.value) {
             // One job's trouble is not the others'.
-            if let Err(error) = tidy(shared, entry, register.as_ref(), term).await {
+            if let Err(error) = tidy(
+                shared,
+                entry,
+                register.as_ref(),
+                (term, read.now.wall_us / 1000),
+            )
+            .await
+            {
                 tracing::warn!(job = entry.job(), %error, "cannot tidy up after a job");
             }
         }
@@ -113,27 +120,32 @@ async fn tidy(
     shared: &Shared,
     entry: &Entry,
     register: Option<&Register>,
-    term: u64,
+    (term, now_ms): (u64, u64),
 ) -> Result<(), Error> {
     let Some(stored) = entry.ledger.decode(register)? else {
         return Ok(());
     };
+    let Ok(spec) = entry.spec_of(&stored.ledger) else {
+        // Nodes of a newer version look after it.
+        return Ok(());
+    };
     let mut reaped = stored.ledger.clone();
-    run::reap(shared, &mut reaped).await?;
+    run::reap(shared, &spec, &mut reaped, now_ms).await?;
     let live: Vec<u64> = reaped.running.iter().map(|run| run.fence).collect();
     let known: Vec<u64> = stored.ledger.running.iter().map(|run| run.fence).collect();
-    if term > stored.ledger.term || live.len() < known.len() {
-        let tidy = |ledger: &mut Ledger, _| {
-            let before = ledger.clone();
-            ledger.term = ledger.term.max(term);
-            ledger.reap(|run| known.contains(&run.fence) && !live.contains(&run.fence));
-            *ledger != before
-        };
-        entry.ledger.update(Some(stored), tidy).await?;
-        let Some(stored) = entry.ledger.read().await?.value else {
-            return Ok(());
-        };
+    if term <= stored.ledger.term && live.len() == known.len() {
         return history::flush(&entry.ledger, stored).await;
     }
-    history::flush(&entry.ledger, stored).await
+    let tidy = |ledger: &mut Ledger, _| {
+        let before = ledger.clone();
+        ledger.term = ledger.term.max(term);
+        ledger.reap(&spec, now_ms, |run| {
+            known.contains(&run.fence) && !live.contains(&run.fence)
+        });
+        *ledger != before
+    };
+    match entry.ledger.update(Some(stored), tidy).await? {
+        Some(stored) => history::flush(&entry.ledger, stored).await,
+        None => Ok(()),
+    }
 }

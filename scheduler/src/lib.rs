@@ -36,6 +36,7 @@ mod history;
 mod house;
 mod job;
 mod ledger;
+mod look;
 mod metrics;
 mod rank;
 mod registers;
@@ -51,7 +52,7 @@ pub use history::history;
 pub use job::{Job, JobDefinition};
 pub use leasehold_scheduler_macros::singleton_job;
 pub use leasehold_spec::{Misfire, OnCrash, Overlap, Spec, SpecError};
-pub use ledger::{Outcome, TickRecord};
+pub use ledger::{Backfilled, Outcome, Resume, TickRecord, Via};
 pub use scheduler::Scheduler;
 pub use shutdown::shutdown_signal;
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use leasehold_core::NodeId;
 use leasehold_core::name::fnv1a_64;
 
-/// How many nodes are before `me` for this tick.
-pub(crate) fn rank(me: NodeId, members: &[NodeId], job: &str, tick: i64) -> u32 {
+/// How many nodes are before `me` for this start.
+pub(crate) fn rank(me: NodeId, members: &[NodeId], job: &str, start_ms: u64) -> u32 {
     let weight = |node: NodeId| {
-        let hash = fnv1a_64(format!("{node} {job} {tick}").as_bytes());
+        let hash = fnv1a_64(format!("{node} {job} {start_ms}").as_bytes());
         // FNV's high bits depend little on the last bytes; a round of mixing spreads them (splitmix64's finaliser).
         let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

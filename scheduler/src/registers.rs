@@ -104,12 +104,12 @@ impl LedgerRegister {
     }
 
     /// Changes it until that took effect. `change` is given the ledger as it is and whether an earlier copy of this
-    /// change may already be in it; it answers whether there is anything to write.
+    /// change may already be in it; it answers whether there is anything to write. What is stored then is answered.
     pub(crate) async fn update(
         &self,
         mut stored: Option<Stored>,
         mut change: impl FnMut(&mut Ledger, bool) -> bool + Send,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Stored>, Error> {
         let mut unsure = false;
         loop {
             let Some(Stored {
@@ -117,13 +117,13 @@ impl LedgerRegister {
                 version,
             }) = stored
             else {
-                return Ok(());
+                return Ok(None);
             };
             if !change(&mut ledger, unsure) {
-                return Ok(());
+                return Ok(Some(Stored { ledger, version }));
             }
             match self.swap(Some(version), ledger).await? {
-                Swap::Done(_) => return Ok(()),
+                Swap::Done(stored) => return Ok(Some(stored)),
                 Swap::Moved {
                     current,
                     unsure: maybe,

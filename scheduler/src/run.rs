@@ -1,13 +1,15 @@
 //! A run: its lease, its body, and its end.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use leasehold_core::{Class, Fence, MutexGuard, ResourceName};
+use leasehold_spec::Spec;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Run;
-use crate::ledger::{Ledger, Outcome, Running, TickRecord};
+use crate::ledger::{End, Ledger, Outcome, Running, TickRecord, Via};
 use crate::registers::Stored;
 use crate::scheduler::{Entry, Shared};
 use crate::{Error, JobContext, metrics};
@@ -52,72 +54,135 @@ pub(crate) async fn lease(
     Ok(RunLease { id, guard })
 }
 
-/// Ends, in `ledger`, the claims whose lease is gone.
-pub(crate) async fn reap(shared: &Shared, ledger: &mut Ledger) -> Result<(), Error> {
+/// Ends, in `ledger`, the claims whose lease is gone. Says when the next of the others ends, unless it is renewed.
+pub(crate) async fn reap(
+    shared: &Shared,
+    spec: &Spec,
+    ledger: &mut Ledger,
+    now_ms: u64,
+) -> Result<Option<Duration>, Error> {
     let mut gone = Vec::new();
+    let mut next: Option<Duration> = None;
+    let ttl_ms = u64::try_from(shared.run_ttl.as_millis()).unwrap_or(u64::MAX);
     for run in &ledger.running {
-        let lease = shared.coord.inspect(&lease_name(&run.lease)?).await?;
-        if !lease.is_held() {
-            gone.push(run.lease.clone());
+        // A lease lasts for a TTL in any case.
+        let left = (run.claimed_ms.saturating_add(ttl_ms)).saturating_sub(now_ms);
+        let left = if left > 0 {
+            Duration::from_millis(left)
+        } else {
+            let lease = shared.coord.inspect(&lease_name(&run.lease)?).await?;
+            let Some(held) = lease.holders.iter().map(|holder| holder.remaining).max() else {
+                gone.push(run.lease.clone());
+                continue;
+            };
+            if !lease.is_held() {
+                gone.push(run.lease.clone());
+                continue;
+            }
+            held
+        };
+        next = Some(next.map_or(left, |next| next.min(left)));
+    }
+    ledger.reap(spec, now_ms, |run| gone.contains(&run.lease));
+    Ok(next)
+}
+
+/// A claim that is in the ledger.
+pub(crate) struct Claim {
+    pub(crate) job: usize,
+    pub(crate) running: Running,
+    pub(crate) guard: MutexGuard,
+    pub(crate) stored: Stored,
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) by_ms: Option<u64>,
+    /// This node's leave to run one more job.
+    pub(crate) slot: Option<OwnedSemaphorePermit>,
+}
+
+/// How a body ended.
+struct Ended {
+    outcome: Outcome,
+    error: Option<String>,
+    /// The node was stopped, or its lease was lost.
+    crashed: bool,
+}
+
+impl Ended {
+    fn new(outcome: Outcome, error: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            error: Some(error.into()),
+            crashed: false,
         }
     }
-    ledger.reap(|run| gone.contains(&run.lease));
-    Ok(())
+
+    fn crashed(outcome: Outcome, error: impl Into<String>) -> Self {
+        Self {
+            crashed: true,
+            ..Self::new(outcome, error)
+        }
+    }
 }
 
 /// Starts the body of a claim, if its lease still lasts, and sees to its end.
-pub(crate) fn start(
-    shared: &Arc<Shared>,
-    job: usize,
-    running: Running,
-    guard: MutexGuard,
-    stored: Stored,
-) {
+pub(crate) fn start(shared: &Arc<Shared>, claim: Claim) {
     let shared = Arc::clone(shared);
     let runs = shared.runs.clone();
     runs.spawn(async move {
-        let entry = &shared.entries[job];
+        let entry = &shared.entries[claim.job];
+        let running = &claim.running;
         let started = shared.coord.env().now();
-        let term = Fence::new(stored.ledger.term);
-        let (outcome, error) = body(&shared, entry, &running, &guard, term).await;
+        let ended = body(&shared, entry, &claim).await;
         let took = shared.coord.env().now().since(started);
-        metrics::ended(entry.job(), outcome.as_str(), Some(took));
-        if let Some(error) = &error {
+        metrics::ended(entry.job(), ended.outcome.as_str(), Some(took));
+        let outcome = ended.outcome;
+        if let Some(error) = &ended.error {
             tracing::warn!(job = entry.job(), tick = running.tick, %outcome, error, "a run failed");
         }
-        let mut record = TickRecord::of_run(&running, outcome);
+        let mut record = TickRecord::of_run(running, outcome);
         record.took_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        record.error = error;
-        loop {
-            match end(entry, &running, record.clone(), stored.clone()).await {
-                Ok(()) => break,
+        record.error = ended.error;
+        record.moved_by_dst = running.via != Via::Trigger && entry.timing(&claim.spec).moved_by_dst(running.tick);
+        let stored = loop {
+            let end = End {
+                running,
+                record: record.clone(),
+                crashed: ended.crashed,
+                now_ms: shared.now_ms(),
+            };
+            match write_end(entry, end, claim.stored.clone()).await {
+                Ok(stored) => break stored,
                 // A full store takes no writes for a while; as long as the lease lasts nobody takes the run for lost.
-                Err(error) if guard.is_held() => {
+                Err(error) if claim.guard.is_held() => {
                     tracing::warn!(job = entry.job(), tick = running.tick, %error, "a run's end waits for the store");
                     shared.coord.env().sleep(LAST_GRACE).await;
                 }
                 Err(error) => {
                     tracing::warn!(job = entry.job(), tick = running.tick, %error, "a run's end was not recorded");
-                    break;
+                    break None;
                 }
             }
-        }
+        };
+        drop(claim.slot);
         // The claim is out of the ledger: only now may its lease go.
-        if let Err(error) = guard.release().await {
+        if let Err(error) = claim.guard.release().await {
             tracing::debug!(%error, "a run's lease was gone before its end was recorded");
+        }
+        if let Some(stored) = stored {
+            let timing = entry.timing(&claim.spec);
+            let due = timing.next(stored.ledger.cursor);
+            let is_due = due.is_some_and(|tick| timing.start_ms(tick) <= shared.now_ms());
+            if is_due || !stored.ledger.pending.is_empty() {
+                shared.wake(claim.job);
+            }
         }
     });
 }
 
-async fn body(
-    shared: &Shared,
-    entry: &Entry,
-    running: &Running,
-    guard: &MutexGuard,
-    leader_term: Fence,
-) -> (Outcome, Option<String>) {
-    if let Some((outcome, why)) = too_late(shared, running, guard) {
-        return (outcome, Some(format!("not started: {why}")));
+async fn body(shared: &Shared, entry: &Entry, claim: &Claim) -> Ended {
+    let (running, guard) = (&claim.running, &claim.guard);
+    if let Some(too_late) = too_late(shared, claim) {
+        return too_late;
     }
     let cancelled = CancellationToken::new();
     let context = JobContext(Arc::new(Run {
@@ -125,8 +190,10 @@ async fn body(
         id: Arc::clone(&entry.ledger.job),
         tick: running.tick,
         attempt: running.attempt,
+        via: running.via,
+        asked: running.id.clone(),
         fence: guard.fence(),
-        leader_term,
+        leader_term: Fence::new(claim.stored.ledger.term),
         delay: Duration::from_millis(running.delay_ms),
         cancelled: cancelled.clone(),
         coord: shared.coord.clone(),
@@ -134,27 +201,41 @@ async fn body(
     }));
     let env = shared.coord.env();
     let handler = Arc::clone(&entry.handler);
+    let unwanted = shared.unwanted(running.fence);
+    let why_stopped = OnceLock::new();
     // The handler is called in there too: it may panic before its future exists.
     let mut task = Aborting(env.spawn(async move { handler(context).await }));
     let stopped = async {
-        tokio::select! {
+        let timeout = claim.spec.timeout.unwrap_or(Duration::MAX);
+        let why = tokio::select! {
             biased;
-            () = shared.force.cancelled() => {}
-            () = guard.running_out(shared.run_ttl / 5) => {}
-        }
+            () = shared.force.cancelled() => Stop::ShutDown,
+            () = unwanted.0.cancelled() => Stop::Unwanted,
+            () = env.sleep(timeout) => Stop::TimedOut,
+            () = guard.running_out(shared.run_ttl / 5) => {
+                cancelled.cancel();
+                // A lease in danger that recovers lets its run go on, cancelled as it is, until something else ends it.
+                tokio::select! {
+                    biased;
+                    () = shared.force.cancelled() => Stop::ShutDown,
+                    () = unwanted.0.cancelled() => Stop::Unwanted,
+                    () = env.sleep(timeout) => Stop::TimedOut,
+                }
+            }
+        };
         cancelled.cancel();
-        // A lease in danger that recovers lets its run go on, cancelled as it is, until the drain ends it.
-        shared.force.cancelled().await;
+        let why = why_stopped.get_or_init(|| why);
         env.sleep(LAST_GRACE).await;
+        *why
     };
     let result = tokio::select! {
         biased;
         cause = guard.lost() => {
             cancelled.cancel();
-            return (Outcome::LostLease, Some(cause.to_string()));
+            return Ended::crashed(Outcome::LostLease, cause.to_string());
         }
         result = &mut task.0 => result,
-        () = stopped => {
+        why = stopped => {
             task.0.abort();
             // While it works on without an await it keeps its lease: nobody else may start meanwhile.
             tokio::select! {
@@ -162,34 +243,71 @@ async fn body(
                 _ = &mut task.0 => {}
                 _ = guard.lost() => {}
             }
-            return (Outcome::Failed, Some("cancelled: the node shut down before the run ended".into()));
+            return why.ended(claim.spec.timeout);
         }
     };
     match result {
         // A body that never yields can outlast its lease unnoticed.
-        _ if guard.check().is_err() => (
-            Outcome::LostLease,
-            Some("the run ended after its lease had".into()),
-        ),
-        Ok(Ok(())) => (Outcome::Ran, None),
-        Ok(Err(error)) => (Outcome::Failed, Some(shortened(error.to_string()))),
-        Err(join) => (Outcome::Failed, Some(shortened(panic_text(join)))),
+        _ if guard.check().is_err() => {
+            Ended::crashed(Outcome::LostLease, "the run ended after its lease had")
+        }
+        // It heeded its cancellation, in time or too late.
+        _ if why_stopped.get() == Some(&Stop::TimedOut) => Stop::TimedOut.ended(claim.spec.timeout),
+        Ok(Ok(())) => Ended {
+            outcome: Outcome::Ran,
+            error: None,
+            crashed: false,
+        },
+        Ok(Err(error)) => Ended {
+            crashed: why_stopped.get() == Some(&Stop::ShutDown),
+            ..Ended::new(Outcome::Failed, shortened(error.to_string()))
+        },
+        Err(join) => Ended::new(Outcome::Failed, shortened(panic_text(join))),
+    }
+}
+
+/// Why a run is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    ShutDown,
+    Unwanted,
+    TimedOut,
+}
+
+impl Stop {
+    fn ended(self, timeout: Option<Duration>) -> Ended {
+        match self {
+            Stop::ShutDown => Ended::crashed(
+                Outcome::Failed,
+                "cancelled: the node shut down before the run ended",
+            ),
+            Stop::Unwanted => Ended::new(Outcome::Failed, "cancelled: the next tick came due"),
+            Stop::TimedOut => Ended::new(
+                Outcome::TimedOut,
+                format!(
+                    "cancelled: it took longer than {:?}",
+                    timeout.unwrap_or_default()
+                ),
+            ),
+        }
     }
 }
 
 /// Whether a claim was decided too late to start what it is for: its answer may have taken any time.
-fn too_late(shared: &Shared, running: &Running, guard: &MutexGuard) -> Option<(Outcome, String)> {
-    if let Err(lost) = guard.check() {
-        return Some((Outcome::LostLease, lost.to_string()));
+fn too_late(shared: &Shared, claim: &Claim) -> Option<Ended> {
+    let not_started = |outcome, why: String| Ended::crashed(outcome, format!("not started: {why}"));
+    if let Err(lost) = claim.guard.check() {
+        return Some(not_started(Outcome::LostLease, lost.to_string()));
     }
     if shared.force.is_cancelled() {
         let why = "the node shut down before its claim was answered";
-        return Some((Outcome::Missed, why.into()));
+        return Some(not_started(Outcome::Missed, why.into()));
     }
-    let late = lateness(shared, running.tick);
-    (late > shared.grace).then(|| {
+    let late = claim.by_ms.is_some_and(|by| shared.now_ms() > by);
+    late.then(|| {
+        let late = lateness(shared, claim.running.tick);
         let why = format!("its claim was answered {late:.1?} after its time");
-        (Outcome::Missed, why)
+        not_started(Outcome::Missed, why)
     })
 }
 
@@ -229,23 +347,20 @@ fn shortened(mut text: String) -> String {
 }
 
 /// Writes the claim's end into the ledger.
-async fn end(
-    entry: &Entry,
-    running: &Running,
-    record: TickRecord,
-    stored: Stored,
-) -> Result<(), Error> {
-    let (node, fence) = (running.node, running.fence);
+async fn write_end(entry: &Entry, end: End<'_>, stored: Stored) -> Result<Option<Stored>, Error> {
+    let (node, fence) = (end.running.node, end.running.fence);
     let ended = |ledger: &mut Ledger, unsure: bool| {
         // An earlier copy of this write may have been applied, and its record flushed: then all is done.
         if unsure && !ledger.has_claim(node, fence) {
             let reaped = |r: &TickRecord| r.fence == Some(fence) && r.outcome == Outcome::LostLease;
-            let noted = |r: &TickRecord| r.key() == record.key();
+            let noted = |r: &TickRecord| r.key() == end.record.key();
             if ledger.out.iter().any(noted) || !ledger.out.iter().any(reaped) {
                 return false;
             }
         }
-        ledger.end(node, record.clone());
+        // Attempts go by the specification in force; one that is not known here has none to add.
+        let spec = entry.spec_of(ledger).unwrap_or_default();
+        ledger.end(&spec, end.clone());
         true
     };
     entry.ledger.update(Some(stored), ended).await

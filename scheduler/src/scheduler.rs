@@ -1,17 +1,19 @@
 //! The scheduler: one a process.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use leasehold_core::store::Membership;
-use leasehold_core::{Class, Coordinator, Election, Leader, NodeId, ResourceName};
-use leasehold_cron::Schedule;
-use leasehold_spec::Spec;
+use leasehold_core::{Class, Coordinator, Election, Leader, NodeId, RegisterHandle, ResourceName};
+use leasehold_spec::{Spec, SpecError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::context::States;
 use crate::handler::Handler;
+use crate::ledger::{Ledger, Running, Timing, Words, version_of};
 use crate::registers::LedgerRegister;
 use crate::{Builder, Error, dispatch, house};
 
@@ -22,6 +24,7 @@ const LAST_GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Scheduler {
     shared: Arc<Shared>,
+    wakes: mpsc::UnboundedReceiver<usize>,
 }
 
 /// What the scheduler's tasks share.
@@ -38,17 +41,53 @@ pub(crate) struct Shared {
     /// Runs end now.
     pub(crate) force: CancellationToken,
     pub(crate) runs: TaskTracker,
+    /// How many jobs this node may run at a time.
+    pub(crate) slots: Option<Arc<Semaphore>>,
+    pub(crate) labels: BTreeSet<String>,
+    /// What the fleet is told.
+    pub(crate) control: RegisterHandle,
+    /// Runs of this node, by fence, and what ends them when a later tick wants that.
+    pub(crate) unwanted: Mutex<BTreeMap<u64, CancellationToken>>,
+    /// Jobs that the dispatcher is to look at, now.
+    pub(crate) wakes: mpsc::UnboundedSender<usize>,
 }
 
 /// A registered job.
 pub(crate) struct Entry {
     pub(crate) name: Arc<str>,
     pub(crate) ledger: LedgerRegister,
-    pub(crate) spec: Spec,
+    /// What this node was built with; what counts is the ledger's.
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) words: Words,
+    /// The ledger's specification, as it was read last.
+    pub(crate) in_force: Mutex<Option<(Words, Arc<Spec>)>>,
     pub(crate) handler: Arc<Handler>,
 }
 
 impl Entry {
+    /// The specification in force.
+    pub(crate) fn spec_of(&self, ledger: &Ledger) -> Result<Arc<Spec>, SpecError> {
+        let mut known = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        if ledger.spec == self.words {
+            return Ok(Arc::clone(&self.spec));
+        }
+        if let Some((words, spec)) = &*known
+            && *words == ledger.spec
+        {
+            return Ok(Arc::clone(spec));
+        }
+        let spec = Arc::new(Spec::from_words(ledger.words())?);
+        *known = Some((ledger.spec.clone(), Arc::clone(&spec)));
+        Ok(spec)
+    }
+
+    pub(crate) fn timing<'a>(&'a self, spec: &'a Spec) -> Timing<'a> {
+        Timing {
+            job: self.id(),
+            spec,
+        }
+    }
+
     /// Its name, for people: logs, metrics, the context of a run.
     pub(crate) fn job(&self) -> &str {
         &self.name
@@ -59,13 +98,7 @@ impl Entry {
         &self.ledger.job
     }
 
-    /// Its cron expression; `-` if it is never due by itself.
-    pub(crate) fn expression(&self) -> &str {
-        let schedule = self.spec.schedule.as_ref();
-        schedule.map_or("-", Schedule::expression)
-    }
-
-    /// Under which a node announces which schedule of the job it was built with.
+    /// Under which a node announces which specification of the job it was built with.
     pub(crate) fn announcement(&self) -> String {
         format!("job:{}", self.id())
     }
@@ -86,6 +119,11 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+pub(crate) fn control_name() -> ResourceName {
+    let name = Class::internal("~control").resource("fleet");
+    name.expect("a constant that is a valid name")
+}
+
 pub(crate) fn leader_name() -> ResourceName {
     let name = Class::internal("~leader").resource("scheduler");
     name.expect("a constant that is a valid name")
@@ -97,10 +135,9 @@ impl Scheduler {
         Builder::new(coord)
     }
 
-    pub(crate) fn new(shared: Shared) -> Self {
-        Self {
-            shared: Arc::new(shared),
-        }
+    pub(crate) fn new(shared: Shared, wakes: mpsc::UnboundedReceiver<usize>) -> Self {
+        let shared = Arc::new(shared);
+        Self { shared, wakes }
     }
 
     /// Who leads the fleet of this coordinator's namespace.
@@ -126,8 +163,8 @@ impl Scheduler {
         let shared = &self.shared;
         let env = shared.coord.env().clone();
         for entry in &shared.entries {
-            let expression = entry.expression();
-            shared.coord.announce(&entry.announcement(), expression);
+            let version = version_of(&entry.words);
+            shared.coord.announce(&entry.announcement(), version);
         }
         let announced = Announced(shared);
         // Dropped with this future, whatever ends it.
@@ -135,7 +172,7 @@ impl Scheduler {
         let _force = shared.force.clone().drop_guard();
         let first_term = house::try_lead(shared).await;
         let house = env.spawn(house::keep(Arc::clone(shared), first_term));
-        let dispatch = env.spawn(dispatch::run(Arc::clone(shared)));
+        let dispatch = env.spawn(dispatch::run(Arc::clone(shared), self.wakes));
         stop.await;
 
         tracing::info!(
@@ -162,6 +199,51 @@ impl Scheduler {
 }
 
 impl Shared {
+    /// The store's time.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.coord.store_now().wall_us / 1000
+    }
+
+    /// Whether this node has the labels that a job wants.
+    pub(crate) fn may_run(&self, spec: &Spec) -> bool {
+        (spec.only_on.iter()).all(|label| self.labels.contains(label))
+    }
+
+    /// Leave to run one more job.
+    pub(crate) fn slot(&self) -> Slot {
+        let Some(slots) = &self.slots else {
+            return Slot::Free(None);
+        };
+        match Arc::clone(slots).try_acquire_owned() {
+            Ok(permit) => Slot::Free(Some(permit)),
+            Err(_) => Slot::Full,
+        }
+    }
+
+    /// Has the dispatcher look at a job.
+    pub(crate) fn wake(&self, job: usize) {
+        // It is gone only when the scheduler stops.
+        let _ = self.wakes.send(job);
+    }
+
+    /// Enters a run of this node; it is taken out when that is dropped.
+    pub(crate) fn unwanted(&self, fence: u64) -> Unwanted<'_> {
+        let token = CancellationToken::new();
+        let mut unwanted = self.unwanted.lock().unwrap_or_else(PoisonError::into_inner);
+        unwanted.insert(fence, token.clone());
+        Unwanted(token, fence, self)
+    }
+
+    /// Ends the runs of this node that a later tick wants to end.
+    pub(crate) fn cancel_unwanted(&self, running: &[Running]) {
+        let unwanted = self.unwanted.lock().unwrap_or_else(PoisonError::into_inner);
+        for run in running.iter().filter(|run| run.cancelled) {
+            if let Some(token) = unwanted.get(&run.fence) {
+                token.cancel();
+            }
+        }
+    }
+
     /// What the live members say of a job.
     fn said_of<'a>(
         members: &'a Membership,
@@ -188,10 +270,28 @@ impl Shared {
             .max()
     }
 
-    /// Whether a live node was built with this schedule of the job.
-    pub(crate) fn is_announced(&self, entry: &Entry, expression: &str) -> bool {
+    /// Whether a live node was built with this specification of the job.
+    pub(crate) fn is_announced(&self, entry: &Entry, version: &str) -> bool {
         let members = self.coord.members();
-        Self::said_of(&members, &entry.announcement()).any(|(_, said)| said == expression)
+        Self::said_of(&members, &entry.announcement()).any(|(_, said)| said == version)
+    }
+}
+
+/// Whether one more job may run on this node.
+pub(crate) enum Slot {
+    /// It may; with its permit, if their number is bounded.
+    Free(Option<OwnedSemaphorePermit>),
+    Full,
+}
+
+/// A run of this node, while it lasts; the token is cancelled when a later tick wants it to end.
+pub(crate) struct Unwanted<'a>(pub(crate) CancellationToken, u64, &'a Shared);
+
+impl Drop for Unwanted<'_> {
+    fn drop(&mut self) {
+        let unwanted = &self.2.unwanted;
+        let mut unwanted = unwanted.lock().unwrap_or_else(PoisonError::into_inner);
+        unwanted.remove(&self.1);
     }
 }
 

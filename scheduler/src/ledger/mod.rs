@@ -1,15 +1,23 @@
 //! The tick ledger of one job: pure. Reading, planning, claiming and ending, without I/O or a clock.
 
+mod control;
+mod fleet;
 mod plan;
 mod record;
+mod timing;
 
-pub(crate) use plan::{Plan, plan};
-pub use record::{Outcome, TickRecord};
+pub(crate) use control::Refused;
+pub use control::{Backfilled, Resume};
+pub(crate) use fleet::FleetControl;
+pub(crate) use plan::{Plan, Start, plan};
+pub use record::{Outcome, TickRecord, Via};
+pub(crate) use timing::Timing;
 
 use std::collections::BTreeMap;
 
 use leasehold_core::NodeId;
-use leasehold_cron::Schedule;
+use leasehold_core::name::fnv1a_64;
+use leasehold_spec::{OnCrash, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -19,20 +27,44 @@ pub(crate) const FORMAT: u32 = 1;
 /// How many ended ticks a ledger carries before they must go to history.
 pub(crate) const OUT_LIMIT: usize = 32;
 
+/// A specification as it is stored.
+pub(crate) type Words = BTreeMap<String, String>;
+
 /// What the store keeps of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ledger {
     pub(crate) format: u32,
-    /// The schedule in force: the stored one decides, whatever a node was built with.
-    pub(crate) expression: String,
-    /// Counts the schedules this job has had.
+    /// The specification in force: the stored one decides, whatever a node was built with.
+    pub(crate) spec: Words,
+    /// What the job is called today; its identity is the name of its ledger.
+    #[serde(default)]
+    pub(crate) name: String,
+    /// Counts the specifications this job has had.
     pub(crate) order: u64,
-    /// Every tick up to here is claimed or disposed of, and can never be claimed again.
+    /// Every tick up to here is claimed, pending or disposed of, and can never be claimed again as one that is due.
     pub(crate) cursor: i64,
+    /// Ticks up to here are wanted however late they are.
+    #[serde(default = "never", skip_serializing_if = "is_never")]
+    pub(crate) wanted_until: i64,
     /// Runs under way.
     pub(crate) running: Vec<Running>,
+    /// Runs that are to come besides the ticks above the cursor: further attempts, queued ticks, triggers, backfills.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pending: Vec<Pending>,
+    /// Since when the job is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) paused: Option<Pause>,
+    /// The latest word to the whole fleet that has been acted on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) fleet_seen: u64,
     /// Ended ticks that history does not have yet.
     pub(crate) out: Vec<TickRecord>,
+    /// The latest success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) succeeded: Option<Success>,
+    /// The latest triggers and backfills: one that is sent again is known by its id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) asked: Vec<String>,
     /// The latest leader's term.
     pub(crate) term: u64,
     /// The greatest fence of a run.
@@ -47,31 +79,119 @@ pub(crate) struct Ledger {
 pub(crate) struct Running {
     pub(crate) tick: i64,
     pub(crate) attempt: u32,
+    #[serde(default, skip_serializing_if = "Via::is_schedule")]
+    pub(crate) via: Via,
+    /// Of a trigger or backfill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
     pub(crate) node: NodeId,
     pub(crate) fence: u64,
     /// The id of its lease, in the class `~run`.
     pub(crate) lease: String,
     pub(crate) delay_ms: u64,
+    /// When it was claimed, on the store's clock.
+    pub(crate) claimed_ms: u64,
+    /// The specification it was claimed under.
+    pub(crate) version: String,
+    /// A later tick wants it to end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) cancelled: bool,
 }
 
-impl Running {
-    /// When it was claimed, in ms since 1970 on the store's clock.
-    fn claimed_ms(&self) -> i64 {
-        let delay_ms = i64::try_from(self.delay_ms).unwrap_or(i64::MAX);
-        self.tick.saturating_mul(1000).saturating_add(delay_ms)
+/// A run to come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pending {
+    pub(crate) tick: i64,
+    pub(crate) attempt: u32,
+    #[serde(default, skip_serializing_if = "Via::is_schedule")]
+    pub(crate) via: Via,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
+    /// On the store's clock.
+    pub(crate) not_before_ms: u64,
+    /// When the attempt before was claimed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) claimed_ms: u64,
+}
+
+impl Pending {
+    /// A further attempt at a tick that was due: the tick is not over.
+    fn is_retry(&self) -> bool {
+        self.via.is_schedule() && self.attempt > 1
     }
+
+    /// A tick that waits for the end of a run.
+    fn is_queued(&self) -> bool {
+        self.via.is_schedule() && self.attempt == 1
+    }
+}
+
+/// A pause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pause {
+    pub(crate) since_ms: u64,
+    /// Who asked for it, and why, for people.
+    pub(crate) by: String,
+    pub(crate) reason: String,
+}
+
+/// A run that ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Success {
+    pub(crate) tick: i64,
+    pub(crate) ended_ms: u64,
+}
+
+/// How a run ended.
+#[derive(Clone)]
+pub(crate) struct End<'a> {
+    pub(crate) running: &'a Running,
+    pub(crate) record: TickRecord,
+    /// Its node went away, or was stopped.
+    pub(crate) crashed: bool,
+    pub(crate) now_ms: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+const fn never() -> i64 {
+    i64::MIN
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_never(tick: &i64) -> bool {
+    *tick == never()
+}
+
+/// What a specification is called for short: by its hash.
+pub(crate) fn version_of(spec: &Words) -> String {
+    let mut text = String::new();
+    for (word, said) in spec {
+        text.extend([word, "=", said, "\n"]);
+    }
+    format!("{:016x}", fnv1a_64(text.as_bytes()))
 }
 
 impl Ledger {
     /// A new job's: it starts now, or after the latest tick that a live node knows of (then the data was lost).
-    pub(crate) fn new(expression: &str, now_s: i64, known: Option<i64>) -> Self {
+    pub(crate) fn new(name: &str, spec: Words, now_s: i64, known: Option<i64>) -> Self {
         let mut ledger = Self {
             format: FORMAT,
-            expression: expression.to_owned(),
+            spec,
+            name: name.to_owned(),
             order: 1,
             cursor: now_s,
+            wanted_until: never(),
             running: Vec::new(),
+            pending: Vec::new(),
+            paused: None,
+            fleet_seen: 0,
             out: Vec::new(),
+            succeeded: None,
+            asked: Vec::new(),
             term: 0,
             last_fence: 0,
             rest: BTreeMap::new(),
@@ -111,6 +231,11 @@ impl Ledger {
         serde_json::to_vec(self).expect("a ledger has only encodable fields")
     }
 
+    /// The specification in force, for short.
+    pub(crate) fn version(&self) -> String {
+        version_of(&self.spec)
+    }
+
     /// The store is behind what this node has seen: nothing up to `until` is known, so none of it may run (again).
     pub(crate) fn lost_data(&mut self, until: i64) {
         if until > self.cursor {
@@ -122,24 +247,41 @@ impl Ledger {
     /// outcome with no other tick between them are one record.
     pub(crate) fn dispose(&mut self, start: i64, end: i64, outcome: Outcome) {
         let cursor = std::mem::replace(&mut self.cursor, end);
+        let version = self.version();
         match self.out.last_mut() {
-            Some(last) if last.is_range() && last.outcome == outcome && last.end == cursor => {
+            Some(last)
+                if last.is_range()
+                    && last.outcome == outcome
+                    && last.end == cursor
+                    && last.version.as_ref() == Some(&version) =>
+            {
                 last.end = end;
             }
-            _ => self.out.push(TickRecord::range(start, end, outcome)),
+            _ => {
+                let record = TickRecord::range(start, end, outcome);
+                self.out.push(TickRecord {
+                    version: Some(version),
+                    ..record
+                });
+            }
         }
     }
 
-    /// Puts another schedule in force, from now on. What was due by the old one and not claimed is missed.
-    pub(crate) fn adopt(&mut self, expression: &str, now_s: i64) {
-        let old = Schedule::parse(&self.expression).ok();
-        let due = old.and_then(|old| old.next_after(self.cursor));
+    /// Puts another specification in force, from now on. What was due by the old one and not claimed is missed.
+    pub(crate) fn adopt(&mut self, spec: &Words, now_s: i64) {
+        let old = Spec::from_words(self.words()).ok();
+        let due = old.and_then(|old| old.schedule?.next_after(self.cursor));
         if let Some(first) = due.filter(|first| *first <= now_s) {
             self.dispose(first, now_s, Outcome::Missed);
         }
-        expression.clone_into(&mut self.expression);
+        spec.clone_into(&mut self.spec);
         self.order += 1;
         self.cursor = self.cursor.max(now_s);
+    }
+
+    /// The specification's words, as [`Spec::from_words`] reads them.
+    pub(crate) fn words(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.spec.iter().map(|(word, said)| (&**word, &**said))
     }
 
     /// Whether a claim is in here: comparing only the node would take another claim of it for this one.
@@ -147,30 +289,87 @@ impl Ledger {
         (self.running.iter()).any(|run| run.node == node && run.fence == fence)
     }
 
-    /// Enters a claim.
-    pub(crate) fn claim(&mut self, run: Running) {
-        self.cursor = run.tick;
+    /// Enters a claim of what [`plan`] said to start.
+    pub(crate) fn claim(&mut self, start: &Start, run: Running) {
+        if start.pending {
+            self.pending.retain(|pending| !start.is(pending));
+        } else {
+            self.cursor = start.tick;
+        }
         self.last_fence = self.last_fence.max(run.fence);
         self.running.push(run);
     }
 
-    /// Ends a claim with its record; beside the record that is there if the claim was reaped before.
-    pub(crate) fn end(&mut self, node: NodeId, mut record: TickRecord) {
-        let fence = record.fence.unwrap_or(0);
-        let before = self.running.len();
-        (self.running).retain(|run| run.node != node || run.fence != fence);
-        record.late = self.running.len() == before;
+    /// Ends a claim with its record, and enters the next attempt if there is to be one; if the claim was given up
+    /// before, the record stands beside the one that said so.
+    pub(crate) fn end(&mut self, spec: &Spec, end: End<'_>) {
+        let End {
+            running,
+            mut record,
+            crashed,
+            now_ms,
+        } = end;
+        let at = self
+            .running
+            .iter()
+            .position(|run| run.node == running.node && run.fence == running.fence);
+        let known = at.map(|at| self.running.remove(at));
+        record.late = known.is_none();
+        if record.outcome == Outcome::Ran {
+            let success = Success {
+                tick: record.end,
+                ended_ms: now_ms,
+            };
+            let later = |known: Success| known.ended_ms > now_ms;
+            if !self.succeeded.is_some_and(later) {
+                self.succeeded = Some(success);
+            }
+        }
+        if let Some(known) = known {
+            record.retry = match record.outcome {
+                Outcome::LostLease => self.try_again_after_crash(spec, &known, now_ms),
+                Outcome::Failed | Outcome::TimedOut => {
+                    let pause = u64::try_from(spec.pause_after(known.attempt).as_millis());
+                    let not_before_ms = now_ms.saturating_add(pause.unwrap_or(u64::MAX));
+                    self.try_again(&known, spec.attempts(crashed), not_before_ms)
+                }
+                _ => false,
+            };
+        }
         self.out.push(record);
     }
 
+    /// Enters the next attempt, if there may be one. Says whether.
+    fn try_again(&mut self, run: &Running, attempts: u32, not_before_ms: u64) -> bool {
+        if run.cancelled || run.attempt >= attempts {
+            return false;
+        }
+        self.pending.push(Pending {
+            tick: run.tick,
+            attempt: run.attempt + 1,
+            via: run.via,
+            id: run.id.clone(),
+            not_before_ms,
+            claimed_ms: run.claimed_ms,
+        });
+        true
+    }
+
+    fn try_again_after_crash(&mut self, spec: &Spec, run: &Running, now_ms: u64) -> bool {
+        spec.on_crash == OnCrash::Retry && self.try_again(run, spec.attempts(true), now_ms)
+    }
+
     /// Ends the claims whose lease is gone: claimed, and never heard of again.
-    pub(crate) fn reap(&mut self, is_gone: impl Fn(&Running) -> bool) {
-        let (gone, live) = std::mem::take(&mut self.running)
+    pub(crate) fn reap(&mut self, spec: &Spec, now_ms: u64, is_gone: impl Fn(&Running) -> bool) {
+        let (gone, live): (Vec<_>, Vec<_>) = std::mem::take(&mut self.running)
             .into_iter()
             .partition(is_gone);
         self.running = live;
-        let gone: Vec<Running> = gone;
-        self.out.extend(gone.iter().map(TickRecord::lost));
+        for run in gone {
+            let mut record = TickRecord::lost(&run);
+            record.retry = self.try_again_after_crash(spec, &run, now_ms);
+            self.out.push(record);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use leasehold_core::NodeId;
 use serde::{Deserialize, Serialize};
 
-use super::Running;
+use super::{Pending, Running};
 
 /// How a tick ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,12 +14,16 @@ use super::Running;
 pub enum Outcome {
     /// The run ended well.
     Ran,
-    /// The run returned an error or panicked.
+    /// The run returned an error, panicked, or was cancelled.
     Failed,
+    /// The run took longer than its job's timeout, and was cancelled.
+    TimedOut,
     /// Another run of the job was still under way.
     SkippedOverlap,
     /// No node claimed it in time, or the claim was decided too late to start it.
     Missed,
+    /// The job, or the fleet, was paused.
+    Paused,
     /// Claimed, and its lease ended before the run did.
     LostLease,
     /// The ledger's data was lost: what became of these ticks is not known.
@@ -32,8 +36,10 @@ impl Outcome {
         match self {
             Outcome::Ran => "ran",
             Outcome::Failed => "failed",
+            Outcome::TimedOut => "timed_out",
             Outcome::SkippedOverlap => "skipped_overlap",
             Outcome::Missed => "missed",
+            Outcome::Paused => "paused",
             Outcome::LostLease => "lost_lease",
             Outcome::Unknown => "unknown",
         }
@@ -41,6 +47,42 @@ impl Outcome {
 }
 
 impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a run is owed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Via {
+    /// The job's schedule.
+    #[default]
+    Schedule,
+    /// Somebody who asked for one run.
+    Trigger,
+    /// Somebody who asked for ticks of the past.
+    Backfill,
+}
+
+impl Via {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    pub(super) fn is_schedule(&self) -> bool {
+        *self == Via::Schedule
+    }
+
+    /// As a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Via::Schedule => "schedule",
+            Via::Trigger => "trigger",
+            Via::Backfill => "backfill",
+        }
+    }
+}
+
+impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -58,6 +100,21 @@ pub struct TickRecord {
     pub attempt: u32,
     /// How it ended.
     pub outcome: Outcome,
+    /// Another attempt is to follow: this is not the last word on the tick.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retry: bool,
+    /// What it is owed to.
+    #[serde(default, skip_serializing_if = "Via::is_schedule")]
+    pub via: Via,
+    /// The id of the trigger or backfill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The specification in force, for short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The tick's nominal time was skipped by a change of the clocks, and moved to the first instant after it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moved_by_dst: bool,
     /// The node that ran it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
@@ -85,6 +142,11 @@ impl TickRecord {
             end,
             attempt: 0,
             outcome,
+            retry: false,
+            via: Via::Schedule,
+            id: None,
+            version: None,
+            moved_by_dst: false,
             node: None,
             fence: None,
             delay_ms: None,
@@ -102,6 +164,9 @@ impl TickRecord {
     pub(crate) fn of_run(run: &Running, outcome: Outcome) -> Self {
         Self {
             attempt: run.attempt,
+            via: run.via,
+            id: run.id.clone(),
+            version: Some(run.version.clone()),
             node: Some(run.node),
             fence: Some(run.fence),
             delay_ms: Some(run.delay_ms),
@@ -109,19 +174,41 @@ impl TickRecord {
         }
     }
 
+    /// Of a queued tick, or of an attempt to come, that gave way to a later tick.
+    pub(super) fn given_up(pending: &Pending, version: String) -> Self {
+        Self {
+            // The first attempt of a queued tick never was: it is a tick that nobody ran.
+            attempt: if pending.is_retry() {
+                pending.attempt
+            } else {
+                0
+            },
+            version: Some(version),
+            ..Self::range(pending.tick, pending.tick, Outcome::SkippedOverlap)
+        }
+    }
+
     pub(super) fn lost(run: &Running) -> Self {
         Self::of_run(run, Outcome::LostLease)
     }
 
+    /// Whether it is about `tick`.
+    pub fn is_about(&self, tick: i64) -> bool {
+        (self.start..=self.end).contains(&tick)
+    }
+
     /// Whether it says all that `other` says: it is the same, or the range that the other grew to.
     pub(crate) fn covers(&self, other: &Self) -> bool {
-        let grown = self.is_range() && other.is_range() && self.outcome == other.outcome;
+        let grown = self.is_range()
+            && other.is_range()
+            && self.outcome == other.outcome
+            && self.version == other.version;
         self.key() == other.key() || (grown && self.start == other.start && self.end >= other.end)
     }
 
     /// What makes it the same record, however often it is written to history.
-    pub(crate) fn key(&self) -> (i64, i64, u32, bool, u64) {
-        let fence = self.fence.unwrap_or(0);
-        (self.end, self.start, self.attempt, self.late, fence)
+    pub(crate) fn key(&self) -> (i64, i64, u32, bool, u64, &str) {
+        let (fence, id) = (self.fence.unwrap_or(0), self.id.as_deref().unwrap_or(""));
+        (self.end, self.start, self.attempt, self.late, fence, id)
     }
 }

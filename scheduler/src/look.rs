@@ -1,0 +1,298 @@
+//! A look at one job: what is due is claimed, and what is over is disposed of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_core::{Moment, Register};
+use leasehold_spec::Spec;
+
+use crate::dispatch::LOOK;
+use crate::ledger::{
+    FleetControl, Ledger, OUT_LIMIT, Plan, Running, Start, Timing, Via, Words, plan,
+};
+use crate::registers::{Stored, Swap};
+use crate::run::{self, Claim};
+use crate::scheduler::{Entry, Shared, Slot};
+use crate::{Error, history, metrics};
+
+/// A job's register is written at least this often: a yearly one's would expire else.
+const DAY_US: u64 = 24 * 3600 * 1_000_000;
+/// Looks again this soon while something that is due waits for the end of a run. Who ends that looks at once.
+const TURN: Duration = Duration::from_secs(1);
+/// Looks again this soon while this node may run no more jobs.
+const FULL: Duration = Duration::from_millis(250);
+/// Looks this long after a run's lease has ended, if it has.
+const AFTER_LEASE: Duration = Duration::from_millis(200);
+
+/// What a look found.
+pub(crate) struct Seen {
+    pub(crate) cursor: i64,
+    pub(crate) next: Next,
+}
+
+/// What a job waits for.
+#[derive(Clone, Copy)]
+pub(crate) enum Next {
+    /// Its next start (ms since 1970 on the store's clock), if there is one; and an instant, if something else is to come.
+    Start(Option<u64>, Option<Moment>),
+    /// An instant, whatever is due.
+    Look(Moment),
+}
+
+/// What a step comes to.
+enum Step {
+    /// The ledger was written, by this node or another: look again.
+    Again(Box<Option<Stored>>),
+    Done(Seen),
+}
+
+/// A look at one job under way.
+pub(crate) struct Looking<'a> {
+    shared: &'a Arc<Shared>,
+    job: usize,
+    entry: &'a Entry,
+    seen_cursor: i64,
+    fleet: &'a FleetControl,
+    /// The store's time when the ledger was read, and when that was here.
+    read_us: u64,
+    received: Moment,
+}
+
+/// The instant of a step, on the store's clock.
+#[derive(Clone, Copy)]
+struct Now {
+    us: u64,
+    ms: u64,
+    s: i64,
+}
+
+impl<'a> Looking<'a> {
+    pub(crate) fn new(
+        shared: &'a Arc<Shared>,
+        job: usize,
+        seen_cursor: i64,
+        fleet: &'a FleetControl,
+        read_us: u64,
+    ) -> Self {
+        Self {
+            shared,
+            job,
+            entry: &shared.entries[job],
+            seen_cursor,
+            fleet,
+            read_us,
+            received: shared.coord.env().now(),
+        }
+    }
+
+    /// Does what is to be done, until nothing is due.
+    pub(crate) async fn until_done(&self, register: Option<&Register>) -> Result<Seen, Error> {
+        let mut stored = self.entry.ledger.decode(register)?;
+        loop {
+            stored = match stored {
+                None => self.create().await?,
+                // Whoever writes more ends moves these to history first.
+                Some(stored) if stored.ledger.out.len() >= OUT_LIMIT => {
+                    history::flush(&self.entry.ledger, stored).await?;
+                    self.entry.ledger.read().await?.value
+                }
+                Some(stored) => match self.step(stored).await? {
+                    Step::Again(stored) => *stored,
+                    Step::Done(seen) => return Ok(seen),
+                },
+            }
+        }
+    }
+
+    /// At least this late is it at the store: a claim before this one may have taken any time.
+    fn now(&self) -> Now {
+        let since = self.shared.coord.env().now().since(self.received);
+        let since_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        let us = self.read_us.saturating_add(since_us);
+        Now {
+            us,
+            ms: us / 1000,
+            s: i64::try_from(us / 1_000_000).unwrap_or(i64::MAX),
+        }
+    }
+
+    async fn create(&self) -> Result<Option<Stored>, Error> {
+        let seen = (self.seen_cursor > i64::MIN).then_some(self.seen_cursor);
+        let known = self.shared.known_tick(self.entry).max(seen);
+        let words = self.entry.words.clone();
+        let mut ledger = Ledger::new(&self.entry.name, words, self.now().s, known);
+        ledger.fleet_seen = self.fleet.order;
+        Ok(settled(self.entry.ledger.swap(None, ledger).await?))
+    }
+
+    async fn step(&self, stored: Stored) -> Result<Step, Error> {
+        let (shared, entry, now) = (self.shared, self.entry, self.now());
+        let before = stored.ledger.clone();
+        let mut ledger = stored.ledger;
+        shared.cancel_unwanted(&ledger.running);
+        if ledger.cursor < self.seen_cursor {
+            ledger.lost_data(now.s.max(self.seen_cursor));
+        }
+        let is_announced = shared.is_announced(entry, &ledger.version());
+        let spec = match entry.spec_of(&ledger) {
+            Ok(spec) => spec,
+            Err(error) if is_announced => {
+                // Nodes of a newer version look after it; this one's own specification waits until they are gone.
+                tracing::warn!(job = entry.job(), %error, "the specification in force is not known here");
+                return Ok(done(ledger.cursor, self.look_in(LOOK)));
+            }
+            Err(_) => Arc::new(Spec::default()),
+        };
+        let timing = entry.timing(&spec);
+        ledger.heed(self.fleet, &timing);
+        let look_by = self.reap(&timing, &mut ledger, now).await?;
+        let is_changed = ledger.spec != entry.words && !is_announced;
+        let grace_ms = u64::try_from(shared.grace.as_millis()).unwrap_or(u64::MAX);
+        let is_paused = self.fleet.paused.is_some();
+        let plan = plan(&mut ledger, &timing, now.ms, grace_ms, is_paused);
+        if let Plan::Claim(start) = plan {
+            let claimable = (stored.version, ledger);
+            return self.claim(&spec, start, claimable, before.cursor).await;
+        }
+        if is_changed && matches!(plan, Plan::Wait(_) | Plan::Later) {
+            self.adopt(&mut ledger, now);
+        } else if ledger == before {
+            match plan {
+                // Versions are the store's time of writing: a register that nobody writes expires, and with it the cursor.
+                Plan::Wait(next) if stored.version.saturating_add(DAY_US) > now.us => {
+                    return Ok(done(ledger.cursor, Next::Start(next, look_by)));
+                }
+                Plan::Later => {
+                    let at = shared.coord.env().now() + shared.coord.env().jittered(TURN);
+                    let at = look_by.map_or(at, |by| by.min(at));
+                    return Ok(done(ledger.cursor, Next::Look(at)));
+                }
+                _ => {}
+            }
+        }
+        record_ends(entry, &before, &ledger);
+        let swap = entry.ledger.swap(Some(stored.version), ledger).await?;
+        Ok(Step::Again(Box::new(settled(swap))))
+    }
+
+    fn look_in(&self, pause: Duration) -> Next {
+        let env = self.shared.coord.env();
+        Next::Look(env.now() + env.jittered(pause))
+    }
+
+    /// Ends runs whose lease is gone. Says when to look at the others' leases.
+    async fn reap(
+        &self,
+        timing: &Timing<'_>,
+        ledger: &mut Ledger,
+        now: Now,
+    ) -> Result<Option<Moment>, Error> {
+        if ledger.running.is_empty() {
+            return Ok(None);
+        }
+        let left = run::reap(self.shared, timing.spec, ledger, now.ms).await?;
+        let env = self.shared.coord.env();
+        Ok(left.map(|left| env.now() + left + env.jittered(AFTER_LEASE)))
+    }
+
+    /// Puts this node's specification in force.
+    fn adopt(&self, ledger: &mut Ledger, now: Now) {
+        let (from, to): (&Words, &Words) = (&ledger.spec, &self.entry.words);
+        tracing::info!(job = self.entry.job(), ?from, ?to, "specification changed");
+        ledger.adopt(to, now.s);
+        self.entry.job().clone_into(&mut ledger.name);
+    }
+
+    /// Claims what is to start, if this node may: first the run's lease, whose fence goes into the entry; then one
+    /// compare-and-set.
+    async fn claim(
+        &self,
+        spec: &Arc<Spec>,
+        start: Start,
+        (version, mut ledger): (u64, Ledger),
+        cursor: i64,
+    ) -> Result<Step, Error> {
+        let (shared, entry, coord) = (self.shared, self.entry, &self.shared.coord);
+        if shared.stop.is_cancelled() || !shared.may_run(spec) {
+            return Ok(done(cursor, self.look_in(LOOK)));
+        }
+        let slot = match shared.slot() {
+            Slot::Full => return Ok(done(cursor, self.look_in(FULL))),
+            Slot::Free(slot) => slot,
+        };
+        if ledger.spec == entry.words {
+            entry.job().clone_into(&mut ledger.name);
+        }
+        if ledger.term == 0
+            && let Some(leader) = shared.election.leader().await?
+        {
+            ledger.term = leader.term.get();
+        }
+        let lease = run::lease(shared, entry, start.tick, ledger.last_fence).await?;
+        let delay = run::lateness(shared, start.tick);
+        let fence = lease.guard.fence().get();
+        let running = Running {
+            tick: start.tick,
+            attempt: start.attempt,
+            via: start.via,
+            id: start.id.clone(),
+            node: coord.node(),
+            fence,
+            lease: lease.id,
+            delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            claimed_ms: shared.now_ms(),
+            version: ledger.version(),
+            cancelled: false,
+        };
+        ledger.claim(&start, running.clone());
+        let (mine, current) = match entry.ledger.swap(Some(version), ledger).await? {
+            Swap::Done(stored) => (true, Some(stored)),
+            Swap::Moved { current, .. } => {
+                // Maybe an earlier copy of this write moved it. It is ours only if this very claim is in it.
+                let mine = (current.as_ref())
+                    .is_some_and(|stored| stored.ledger.has_claim(coord.node(), fence));
+                (mine, current)
+            }
+        };
+        if let (true, Some(stored)) = (mine, &current) {
+            if start.via == Via::Schedule && start.attempt == 1 {
+                metrics::claimed(entry.job(), delay);
+            }
+            let claim = Claim {
+                job: self.job,
+                running,
+                guard: lease.guard,
+                stored: stored.clone(),
+                spec: Arc::clone(spec),
+                by_ms: start.by_ms,
+                slot,
+            };
+            run::start(shared, claim);
+        }
+        // A claim that failed drops its lease here, which releases it.
+        Ok(Step::Again(Box::new(current)))
+    }
+}
+
+fn done(cursor: i64, next: Next) -> Step {
+    Step::Done(Seen { cursor, next })
+}
+
+fn settled(swap: Swap) -> Option<Stored> {
+    match swap {
+        Swap::Done(stored) => Some(stored),
+        Swap::Moved { current, .. } => current,
+    }
+}
+
+/// Counts the ticks that this look disposes of.
+fn record_ends(entry: &Entry, before: &Ledger, after: &Ledger) {
+    let is_new = |record: &&crate::TickRecord| !before.out.contains(record);
+    for record in after.out.iter().filter(is_new) {
+        metrics::ended(entry.job(), record.outcome.as_str(), None);
+        tracing::warn!(
+            job = entry.job(), start = record.start, end = record.end, outcome = %record.outcome,
+            "ticks did not run"
+        );
+    }
+}
