@@ -11,6 +11,8 @@ use crate::{Error, history, run};
 
 /// How often the leader looks through all ledgers.
 const SWEEP: Duration = Duration::from_secs(5);
+/// What has ended is moved to history when a ledger was not written for this long.
+const QUIET_US: u64 = 60_000_000;
 const BATCH: usize = 128;
 
 /// Leads if nobody does, so that a fleet's first tick already has a leader.
@@ -134,6 +136,10 @@ async fn tidy(
     let live: Vec<u64> = reaped.running.iter().map(|run| run.fence).collect();
     let known: Vec<u64> = stored.ledger.running.iter().map(|run| run.fence).collect();
     if term <= stored.ledger.term && live.len() == known.len() {
+        // Who writes a busy ledger flushes it when it is full; versions are the store's time of writing.
+        if stored.version.saturating_add(QUIET_US) > now_ms.saturating_mul(1000) {
+            return Ok(());
+        }
         return history::flush(&entry.ledger, stored).await;
     }
     let tidy = |ledger: &mut Ledger, _| {
@@ -144,8 +150,6 @@ async fn tidy(
         });
         *ledger != before
     };
-    match entry.ledger.update(Some(stored), tidy).await? {
-        Some(stored) => history::flush(&entry.ledger, stored).await,
-        None => Ok(()),
-    }
+    entry.ledger.update(Some(stored), tidy).await?;
+    Ok(())
 }

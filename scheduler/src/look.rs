@@ -170,8 +170,10 @@ impl<'a> Looking<'a> {
                 _ => {}
             }
         }
-        record_ends(entry, &before, &ledger);
         let swap = entry.ledger.swap(Some(stored.version), ledger).await?;
+        if let Swap::Done(stored) = &swap {
+            record_ends(entry, &before, &stored.ledger);
+        }
         Ok(Step::Again(Box::new(settled(swap))))
     }
 
@@ -285,14 +287,14 @@ fn settled(swap: Swap) -> Option<Stored> {
     }
 }
 
-/// Counts the ticks that this look disposes of.
+/// Counts the ticks that this look disposed of.
 fn record_ends(entry: &Entry, before: &Ledger, after: &Ledger) {
     let is_new = |record: &&crate::TickRecord| !before.out.contains(record);
     for record in after.out.iter().filter(is_new) {
         metrics::ended(entry.job(), record.outcome.as_str(), None);
         tracing::warn!(
             job = entry.job(), start = record.start, end = record.end, outcome = %record.outcome,
-            "ticks did not run"
+            "ticks that did not run, or were never heard of again"
         );
     }
 }
