@@ -1,4 +1,4 @@
-//! Cron expressions that mean what POSIX says, with errors that point at the mistake.
+//! Cron expressions that mean what POSIX says, in any time zone, with errors that point at the mistake.
 //!
 //! ```
 //! use leasehold_cron::Schedule;
@@ -54,9 +54,41 @@
 //!
 //! # Time
 //!
-//! Everything is in UTC: days have 86,400 seconds, there is no summer time and there are no leap seconds, so no time of
-//! day is ever skipped or repeated. The calendar runs from 1970 to the end of 9999. Ask [`Schedule::next_after`] with
-//! the instant it answered last and no instant is missed or given twice.
+//! Instants are seconds since 1970-01-01 UTC, without leap seconds. An expression is about the clocks of a [`Zone`],
+//! UTC unless it is put [in another](Schedule::in_zone); the rules of all zones are compiled in. The calendar runs from
+//! 1970 to the end of 9999 by those clocks, in years that are far away by the zone's last rule. Ask
+//! [`Schedule::next_after`] with the instant it answered last and no tick is missed or given twice: the next one is
+//! always later.
+//!
+//! ## Clocks that change
+//!
+//! When clocks are set forward, the times in between are *skipped*; when they are set back, times are *repeated*. What
+//! that does to a schedule depends on how its second, minute and hour are written, as in Vixie's cron and its heirs:
+//!
+//! - If one of the three **starts with `*`** (also `*/15` and `*/2,7`), the expression walks time: every instant is due
+//!   at which clocks show a matching time. So `*/15 * * * *` has a quarter of an hour between any two ticks. Repeated
+//!   times are due on both passes, and for what is skipped nothing is made up. That is by the clock, too: in Berlin
+//!   `0 */2 * * *` is due at 00:00 and then at 04:00 on the day that has no 02:00, three hours later, and twice at 02:00
+//!   on the day that has two. `*/30 2 * * *` is not due at all on the first of these days.
+//! - Else its **times are fixed**, also in lists and ranges (`0-59 2 * * *`, `0 0-23 * * *`), and [`Dst`] decides. By
+//!   default each runs when clocks reach it, or pass over it: skipped ones at the first instant after the gap, all of
+//!   them together as one tick, which is also that of a time that is due there anyway (02:00, 02:30 and 03:00 are one
+//!   tick on a day without the hour from 2 to 3, and [`Schedule::moved_by_dst`] says so); repeated ones on the first pass
+//!   only.
+//!
+//! It makes no difference why clocks change, by how much, or at what time of the day: gaps at midnight, changes of half
+//! an hour, days that a country skipped altogether.
+//!
+//! ```
+//! use leasehold_cron::Schedule;
+//!
+//! let nightly = Schedule::parse("30 2 * * *")?.in_zone("Europe/Berlin".parse()?);
+//! assert_eq!(nightly.describe(), "at 02:30 every day, Europe/Berlin");
+//! // From noon of Saturday 2026-03-28: Sunday has no 02:30 and its tick is at 03:00, the next is on Monday.
+//! let ticks: Vec<i64> = nightly.next_n(1_774_695_600, 2).collect();
+//! assert_eq!(ticks, [1_774_746_000, 1_774_830_600]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # Errors
 //!
@@ -72,13 +104,19 @@
 #![forbid(unsafe_code)]
 
 mod civil;
+mod describe;
+mod dst;
 mod error;
 mod field;
 mod parse;
 mod schedule;
 mod sets;
 mod snippet;
+mod ticks;
+mod zone;
 
+pub use dst::{Dst, DstError};
 pub use error::{ParseError, ParseErrorKind};
 pub use field::Field;
 pub use schedule::Schedule;
+pub use zone::{Zone, ZoneError};

@@ -10,8 +10,8 @@ use std::ops::Range;
 
 use crate::error::{Fault, ParseErrorKind};
 use crate::field::Field;
-use crate::sets::{Days, Sets, Values, full};
-use values::{FieldValues, parse_field};
+use crate::sets::{Days, Sets, Values};
+use values::parse_field;
 
 const SEVEN: [Field; 7] = [
     Field::Second,
@@ -91,34 +91,44 @@ fn parse_fields(words: &[Part<'_>]) -> Result<Sets, Fault> {
         found => return Err(wrong_count(words, found)),
     };
 
-    let mut seconds = Values::from([0]);
-    let mut minutes = Values::new();
-    let mut hours = Values::new();
-    let mut of_month = FieldValues::default();
-    let mut months = Values::new();
-    let mut of_week = FieldValues::default();
+    // Five fields mean second 0 of every year; each of those five is in the layout.
+    let mut seconds = Values::one(0);
+    let [
+        mut minutes,
+        mut hours,
+        mut of_month,
+        mut months,
+        mut of_week,
+    ] = [Values::default(); 5];
     let mut years = None;
+    let (mut walks, mut both_restricted) = (false, true);
     for (field, word) in layout.iter().zip(words) {
-        let parsed = parse_field(*field, *word)?;
+        let items = parse_field(*field, *word)?;
         match field {
-            Field::Second => seconds = parsed.values,
-            Field::Minute => minutes = parsed.values,
-            Field::Hour => hours = parsed.values,
-            Field::DayOfMonth => of_month = parsed,
-            Field::Month => months = parsed.values,
-            Field::DayOfWeek => of_week = parsed,
-            Field::Year => years = Some(parsed.values).filter(|years| *years != full(Field::Year)),
+            Field::Second => seconds = items.values(),
+            Field::Minute => minutes = items.values(),
+            Field::Hour => hours = items.values(),
+            Field::DayOfMonth => of_month = items.values(),
+            Field::Month => months = items.values(),
+            Field::DayOfWeek => of_week = items.values(),
+            Field::Year => years = items.years(),
+        }
+        match field {
+            Field::Second | Field::Minute | Field::Hour => walks |= items.starred,
+            Field::DayOfMonth | Field::DayOfWeek => both_restricted &= !items.starred,
+            Field::Month | Field::Year => {}
         }
     }
-    let both_restricted = !of_month.starred && !of_week.starred;
-    let sets = Sets {
+    let mut sets = Sets {
         seconds,
         minutes,
         hours,
         months,
-        days: Days::new(of_month.values, of_week.values, both_restricted),
+        days: Days::new(of_month, of_week, both_restricted),
         years,
+        walks,
     };
+    sets.keep_live_years();
     never::refuse_impossible_dates(&sets, layout, words)?;
     Ok(sets)
 }

@@ -1,10 +1,10 @@
 //! Expressions that are well formed and still match no date.
 
 use super::Part;
-use crate::civil::{longest_month, year_has_match};
+use crate::civil::longest_month;
 use crate::error::{Fault, ParseErrorKind};
 use crate::field::Field;
-use crate::sets::{Days, Sets};
+use crate::sets::Sets;
 
 /// Refuses `0 0 30 2 *`, and February 29 in years that have none. Years that are over are fine: they did match.
 pub(super) fn refuse_impossible_dates(
@@ -46,21 +46,13 @@ pub(super) fn refuse_impossible_dates(
 }
 
 fn day_in_month_exists(sets: &Sets) -> bool {
-    match &sets.days {
-        // Each month has every weekday.
-        Days::Either { .. } => true,
-        Days::Both { of_month, .. } => sets.months.iter().any(|month| {
-            of_month
-                .first()
-                .is_some_and(|day| *day <= longest_month(*month))
-        }),
-    }
+    // Each month has every weekday.
+    sets.days.either
+        || (sets.days.of_month.first())
+            .is_some_and(|day| sets.months.iter().any(|month| day <= longest_month(month)))
 }
 
 fn some_year_matches(sets: &Sets) -> bool {
-    match &sets.years {
-        // Over 400 years every date falls on every weekday, February 29 too.
-        None => true,
-        Some(years) => years.iter().any(|year| year_has_match(sets, *year)),
-    }
+    // Over 400 years every date falls on every weekday, February 29 too. Of listed years the live ones are left.
+    sets.years.as_ref().is_none_or(|years| !years.is_empty())
 }

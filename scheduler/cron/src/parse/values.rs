@@ -1,34 +1,63 @@
 //! One field: a list of items.
 
+use std::sync::Arc;
+
 use super::Part;
 use super::range::{Bounds, parse_bounds};
 use super::value::missing;
+use crate::civil::{FIRST_YEAR, LAST_YEAR};
 use crate::error::{Fault, ParseErrorKind};
 use crate::field::Field;
 use crate::sets::Values;
 
-/// What a field matches and whether it starts with `*`, which the rule about the two day fields asks for.
-#[derive(Debug, Default)]
-pub(super) struct FieldValues {
-    pub(super) values: Values,
+/// The items of a field.
+#[derive(Debug)]
+pub(super) struct Items {
+    field: Field,
+    bounds: Vec<Bounds>,
+    /// Whether the field starts with `*`, which the rules about day fields and changing clocks ask for.
     pub(super) starred: bool,
 }
 
-pub(super) fn parse_field(field: Field, word: Part<'_>) -> Result<FieldValues, Fault> {
-    let mut values = Values::new();
+impl Items {
+    /// What they match together, in any field but the year.
+    pub(super) fn values(&self) -> Values {
+        let mut values = Values::default();
+        for value in self.numbers() {
+            values.insert(self.field.canonical(value));
+        }
+        values
+    }
+
+    /// The years they match together; `None` if that is all of them.
+    pub(super) fn years(&self) -> Option<Arc<[u16]>> {
+        let mut matched = vec![false; usize::from(LAST_YEAR - FIRST_YEAR) + 1];
+        for year in self.numbers() {
+            matched[usize::from(year - FIRST_YEAR)] = true;
+        }
+        let years = (FIRST_YEAR..).zip(&matched);
+        let years: Arc<[u16]> = years.filter_map(|(year, on)| on.then_some(year)).collect();
+        Some(years).filter(|years| years.len() < matched.len())
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = u16> {
+        self.bounds
+            .iter()
+            .flat_map(|bounds| (bounds.start..=bounds.end).step_by(bounds.step.into()))
+    }
+}
+
+pub(super) fn parse_field(field: Field, word: Part<'_>) -> Result<Items, Fault> {
+    let mut bounds = Vec::new();
     for item in word.split(|c| c == ',') {
         if item.text.is_empty() {
             return Err(missing(field, next_to_a_comma(item, word), word));
         }
-        let Bounds { start, end, step } = parse_item(field, item)?;
-        values.extend(
-            (start..=end)
-                .step_by(step.into())
-                .map(|value| field.canonical(value)),
-        );
+        bounds.push(parse_item(field, item)?);
     }
-    Ok(FieldValues {
-        values,
+    Ok(Items {
+        field,
+        bounds,
         starred: word.text.starts_with('*'),
     })
 }

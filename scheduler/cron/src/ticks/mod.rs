@@ -1,0 +1,69 @@
+//! From matching civil times to instants, in a zone whose clocks change.
+
+mod fixed;
+mod walk;
+
+use crate::civil::{END, SECONDS_A_DAY};
+use crate::dst::Dst;
+use crate::sets::Sets;
+use crate::zone::Zone;
+
+/// Clocks of any zone are within this of UTC.
+const MOST_OFFSET_S: i64 = SECONDS_A_DAY;
+
+/// The two ends of what is searched: no instant of the calendar lies beyond, in any zone.
+const FIRST_S: i64 = -2 * MOST_OFFSET_S;
+const LAST_S: i64 = END + 2 * MOST_OFFSET_S;
+
+/// The instants at which a schedule is due.
+#[derive(Clone, Copy)]
+pub(crate) struct Ticks<'a> {
+    pub(crate) sets: &'a Sets,
+    pub(crate) zone: &'a Zone,
+    pub(crate) dst: Dst,
+}
+
+impl Ticks<'_> {
+    /// The first tick after `unix_s`.
+    pub(crate) fn next_after(self, unix_s: i64) -> Option<i64> {
+        let after = unix_s.max(FIRST_S);
+        if after >= LAST_S {
+            return None;
+        }
+        if self.sets.walks {
+            return self.next_shown(after);
+        }
+        match self.dst {
+            Dst::Once => self.next_reached(after),
+            Dst::Skip => self.next_reached_and_shown(after),
+            Dst::Both => earliest(self.next_reached(after), self.next_shown(after)),
+        }
+    }
+
+    /// The last tick before `unix_s`.
+    pub(crate) fn previous_before(self, unix_s: i64) -> Option<i64> {
+        let before = unix_s.min(LAST_S);
+        if before <= FIRST_S {
+            return None;
+        }
+        if self.sets.walks {
+            return self.last_shown(before);
+        }
+        match self.dst {
+            Dst::Once => self.last_reached(before),
+            Dst::Skip => self.last_reached_and_shown(before),
+            // No instant is less than any.
+            Dst::Both => self.last_reached(before).max(self.last_shown(before)),
+        }
+    }
+
+    /// Whether a time that clocks skipped is due at `tick` instead.
+    pub(crate) fn moved_by_dst(self, tick: i64) -> bool {
+        let is_fixed = !self.sets.walks && self.dst != Dst::Skip;
+        is_fixed && (FIRST_S..LAST_S).contains(&tick) && self.is_reached_by_a_jump(tick)
+    }
+}
+
+fn earliest(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    one.into_iter().chain(other).min()
+}
