@@ -206,29 +206,6 @@ impl Schedule {
         }
     }
 
-    /// TEMP
-    pub fn previous_before(&self, unix_s: i64) -> Option<i64> {
-        let mut window = 2;
-        while window < unix_s * 2 + 4 {
-            let mut last = None;
-            let mut at = self.next_after(unix_s.saturating_sub(window));
-            while let Some(tick) = at.filter(|tick| *tick < unix_s) {
-                last = Some(tick);
-                at = self.next_after(tick);
-            }
-            if last.is_some() {
-                return last;
-            }
-            window *= 2;
-        }
-        None
-    }
-
-    /// TEMP
-    pub fn moved_by_dst(&self, _tick: i64) -> bool {
-        false
-    }
-
     /// The expression as it was given, without white space around it.
     ///
     /// ```
