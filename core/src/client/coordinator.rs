@@ -245,6 +245,19 @@ impl Coordinator {
         Arc::clone(&self.inner.core.membership.borrow())
     }
 
+    /// The members of the first heartbeat after the one that told of `seen`, which may list the same.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn members_after(&self, seen: &Arc<Membership>) -> Arc<Membership> {
+        let mut heard = self.inner.core.membership.subscribe();
+        let other = heard.wait_for(|members| !Arc::ptr_eq(members, seen));
+        // The sender is this client's.
+        other
+            .await
+            .map_or_else(|_| self.members(), |members| Arc::clone(&members))
+    }
+
     /// Lets other nodes know `value` under `key`: it stands in [`members`](Self::members) there. A new key is sent at
     /// once, a new value of a known key with the next heartbeat.
     pub fn announce(&self, key: &str, value: impl Into<String>) {
