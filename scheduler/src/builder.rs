@@ -10,6 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::context::States;
+use crate::error::REVISION_VARIABLE;
+use crate::fleet::{Fleet, Listed, Manifest};
+use crate::ledger::version_of;
 use crate::registers::LedgerRegister;
 use crate::scheduler::{Entry, Shared, control_name, leader_name};
 use crate::{Error, Job, Scheduler, metrics};
@@ -27,6 +30,7 @@ pub struct Builder {
     drain: Duration,
     concurrency: Option<usize>,
     labels: BTreeSet<String>,
+    revision: Option<u64>,
 }
 
 impl Builder {
@@ -41,6 +45,7 @@ impl Builder {
             drain: Duration::from_secs(20),
             concurrency: None,
             labels: BTreeSet::new(),
+            revision: None,
         }
     }
 
@@ -66,6 +71,14 @@ impl Builder {
     /// A label of this node, such as `gpu`: jobs that are pinned to nodes that have it (`only_on`) may run here.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.labels.insert(label.into());
+        self
+    }
+
+    /// Which build this is: of two specifications of a job, that of the higher revision is in force. Without it the one
+    /// that appeared later counts as the higher one, which a roll-back has to wait for (25 s). The environment variable
+    /// `LEASEHOLD_REVISION` overrides it.
+    pub fn revision(mut self, revision: u64) -> Self {
+        self.revision = Some(revision);
         self
     }
 
@@ -97,7 +110,8 @@ impl Builder {
     /// Checks everything; claims nothing yet.
     ///
     /// # Errors
-    /// [`Error::MissingState`], [`Error::DuplicateJob`], [`Error::Spec`], and names or TTLs that cannot be used.
+    /// [`Error::MissingState`], [`Error::DuplicateJob`], [`Error::Spec`], [`Error::Label`],
+    /// [`Error::Revision`], and names or TTLs that cannot be used.
     pub fn build(self) -> Result<Scheduler, Error> {
         metrics::describe();
         if self.grace < Duration::from_secs(1) {
@@ -106,6 +120,17 @@ impl Builder {
         for ttl in [self.run_ttl, self.leader_ttl] {
             self.coord.check_ttl(ttl)?;
         }
+        let is_bad = |label: &&String| {
+            label.is_empty()
+                || label.trim() != *label
+                || label.contains(',')
+                || label.chars().any(char::is_control)
+        };
+        if let Some(label) = self.labels.iter().find(is_bad) {
+            let label = label.clone();
+            return Err(Error::Label { label });
+        }
+        let revision = revision_said(std::env::var_os(REVISION_VARIABLE))?.or(self.revision);
         let mut names = BTreeSet::new();
         let mut entries = Vec::new();
         for job in self.jobs {
@@ -138,6 +163,11 @@ impl Builder {
                 handler: job.handler,
             });
         }
+        let listed = entries
+            .iter()
+            .map(|entry| (entry.id().to_owned(), listed(entry)));
+        let manifest = Manifest::new(revision, listed.collect());
+        let fleet = Fleet::new(&self.coord, manifest, &self.labels);
         let election = self.coord.election_of(leader_name()).ttl(self.leader_ttl);
         let (wake, wakes) = mpsc::unbounded_channel();
         let shared = Shared {
@@ -153,6 +183,7 @@ impl Builder {
             run_ttl: self.run_ttl,
             drain: self.drain,
             election,
+            fleet,
             stop: CancellationToken::new(),
             force: CancellationToken::new(),
             runs: TaskTracker::new(),
@@ -166,5 +197,44 @@ impl Builder {
     /// As both.
     pub async fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<(), Error> {
         self.build()?.run_until(stop).await
+    }
+}
+
+fn listed(entry: &Entry) -> Listed {
+    let is_named = entry.job() != entry.id();
+    Listed {
+        spec: version_of(&entry.words),
+        name: is_named.then(|| entry.job().to_owned()),
+        on: entry.spec.only_on.clone(),
+    }
+}
+
+/// What the environment says of the revision.
+fn revision_said(text: Option<std::ffi::OsString>) -> Result<Option<u64>, Error> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let text = text.to_string_lossy();
+    let number = text.trim().parse();
+    number.map(Some).map_err(|_| Error::Revision {
+        text: text.into_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_in_the_environment_is_a_whole_number() {
+        let said = |text: &str| revision_said(Some(text.into()));
+        assert!(matches!(revision_said(None), Ok(None)));
+        assert!(matches!(said(" 42 "), Ok(Some(42))));
+        for text in ["", "v2", "-1", "1.5"] {
+            let error = said(text).unwrap_err().to_string();
+            let wrong =
+                format!("LEASEHOLD_REVISION is `{text}`: make it a whole number, or take it away");
+            assert_eq!(error, wrong);
+        }
     }
 }

@@ -209,8 +209,7 @@ fn take_report(shared: &Shared, local: &mut Local, report: Report) {
         Ok(seen) => {
             local.cursor = local.cursor.max(seen.cursor);
             local.state = State::Next(seen.next);
-            let known = local.cursor.to_string();
-            shared.coord.announce(&entry.tick_announcement(), known);
+            shared.fleet.saw_tick(local.cursor);
         }
         Err(error) => {
             tracing::warn!(job = entry.job(), %error, "cannot look after a job; trying again");

@@ -2,6 +2,9 @@
 
 use leasehold_spec::SpecError;
 
+/// Overrides [`Builder::revision`](crate::Builder::revision).
+pub(crate) const REVISION_VARIABLE: &str = "LEASEHOLD_REVISION";
+
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -38,6 +41,20 @@ pub enum Error {
     Grace {
         /// What was asked for.
         grace: std::time::Duration,
+    },
+    /// The build's revision cannot be read.
+    #[error("{REVISION_VARIABLE} is `{text}`: make it a whole number, or take it away")]
+    Revision {
+        /// What it is set to.
+        text: String,
+    },
+    /// A node's label cannot be one.
+    #[error(
+        "`{label}` is no label: it must not be empty, nor have commas, control characters or spaces around it"
+    )]
+    Label {
+        /// The label.
+        label: String,
     },
     /// A job's ledger was written by a newer version of leasehold.
     #[error(

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use leasehold_core::store::Membership;
 use leasehold_core::{Class, Coordinator, Election, Leader, NodeId, RegisterHandle, ResourceName};
 use leasehold_spec::{Spec, SpecError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -12,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::context::States;
+use crate::fleet::Fleet;
 use crate::handler::Handler;
-use crate::ledger::{Ledger, Running, Timing, Words, version_of};
+use crate::ledger::{Ledger, Running, Timing, Words};
 use crate::registers::LedgerRegister;
 use crate::{Builder, Error, dispatch, house};
 
@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) run_ttl: Duration,
     pub(crate) drain: Duration,
     pub(crate) election: Election,
+    pub(crate) fleet: Fleet,
     /// No claims from now on.
     pub(crate) stop: CancellationToken,
     /// Runs end now.
@@ -97,16 +98,6 @@ impl Entry {
     pub(crate) fn id(&self) -> &str {
         &self.ledger.job
     }
-
-    /// Under which a node announces which specification of the job it was built with.
-    pub(crate) fn announcement(&self) -> String {
-        format!("job:{}", self.id())
-    }
-
-    /// Under which a node announces the latest tick it knows to be claimed.
-    pub(crate) fn tick_announcement(&self) -> String {
-        format!("tick:{}", self.id())
-    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -162,14 +153,12 @@ impl Scheduler {
     pub async fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<(), Error> {
         let shared = &self.shared;
         let env = shared.coord.env().clone();
-        for entry in &shared.entries {
-            let version = version_of(&entry.words);
-            shared.coord.announce(&entry.announcement(), version);
-        }
-        let announced = Announced(shared);
         // Dropped with this future, whatever ends it.
         let _stop = shared.stop.clone().drop_guard();
         let _force = shared.force.clone().drop_guard();
+        let following = Arc::clone(shared);
+        let follow = async move { following.fleet.follow(following.stop.clone()).await };
+        let follow = env.spawn(follow);
         let first_term = house::try_lead(shared).await;
         let house = env.spawn(house::keep(Arc::clone(shared), first_term));
         let dispatch = env.spawn(dispatch::run(Arc::clone(shared), self.wakes));
@@ -180,7 +169,7 @@ impl Scheduler {
             shared.runs.len()
         );
         shared.stop.cancel();
-        drop(announced);
+        drop(follow.await);
         // It ended, one way or another; a claim under way has become a run by now.
         drop(dispatch.await);
         shared.runs.close();
@@ -244,36 +233,21 @@ impl Shared {
         }
     }
 
-    /// What the live members say of a job.
-    fn said_of<'a>(
-        members: &'a Membership,
-        key: &'a str,
-    ) -> impl Iterator<Item = (NodeId, &'a str)> {
-        let members = members.members.iter();
-        members.filter_map(move |member| Some((member.node, member.meta.get(key)?.as_str())))
-    }
-
-    /// The nodes that have the job.
+    /// The nodes that may run the job.
     pub(crate) fn nodes_with(&self, entry: &Entry) -> Vec<NodeId> {
-        let members = self.coord.members();
-        Self::said_of(&members, &entry.announcement())
-            .map(|(node, _)| node)
-            .collect()
+        self.fleet.nodes_with(entry.id())
     }
 
-    /// The latest tick of the job that a live node knows to be claimed.
+    /// The latest tick that a live node which has the job, too, knows to be claimed, of any job.
     pub(crate) fn known_tick(&self, entry: &Entry) -> Option<i64> {
-        let members = self.coord.members();
-        let key = entry.tick_announcement();
-        Self::said_of(&members, &key)
-            .filter_map(|(_, tick)| tick.parse().ok())
-            .max()
+        self.fleet.known_tick(entry.id())
     }
 
-    /// Whether a live node was built with this specification of the job.
+    /// Whether a live node was built with this specification of the job, as far as that is known.
     pub(crate) fn is_announced(&self, entry: &Entry, version: &str) -> bool {
-        let members = self.coord.members();
-        Self::said_of(&members, &entry.announcement()).any(|(_, said)| said == version)
+        let announced = self.fleet.announced(entry.id());
+        let mut said = announced.iter().map(|announced| &announced.hash);
+        said.any(|said| said.as_deref().is_none_or(|said| said == version))
     }
 }
 
@@ -292,16 +266,5 @@ impl Drop for Unwanted<'_> {
         let unwanted = &self.2.unwanted;
         let mut unwanted = unwanted.lock().unwrap_or_else(PoisonError::into_inner);
         unwanted.remove(&self.1);
-    }
-}
-
-/// Takes back, when it is dropped, what this node said of its jobs: nobody waits any more for it to claim first.
-struct Announced<'a>(&'a Shared);
-
-impl Drop for Announced<'_> {
-    fn drop(&mut self) {
-        for entry in &self.0.entries {
-            self.0.coord.retract(&entry.announcement());
-        }
     }
 }

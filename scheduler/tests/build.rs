@@ -67,3 +67,15 @@ async fn an_expression_that_is_not_cron_is_refused_with_a_caret() {
 async fn the_function_stays_callable_by_itself() {
     hourly().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_label_that_no_job_could_ask_for_is_refused() {
+    let coord = coord().await;
+    for label in ["", " ", "eu ", "eu,gpu", "e\nu"] {
+        let built = Scheduler::builder(&coord).label("gpu").label(label).build();
+        let error = built.unwrap_err();
+        assert!(matches!(&error, Error::Label { .. }), "{error}");
+    }
+    let builder = Scheduler::builder(&coord).label("eu west").revision(7);
+    builder.build().unwrap();
+}
