@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::context::States;
 use crate::error::REVISION_VARIABLE;
 use crate::fleet::{Fleet, Listed, Manifest};
-use crate::ledger::version_of;
+use crate::ledger::{Words, version_of};
 use crate::registers::LedgerRegister;
 use crate::scheduler::{Entry, Shared, control_name, leader_name};
 use crate::{Error, Job, Scheduler, metrics};
@@ -148,6 +148,9 @@ impl Builder {
             let spec = job.spec()?.clone();
             let id: Arc<str> = job.id().into();
             let name = Class::internal("~ledger").resource(&id)?;
+            let words: Words = (spec.words().into_iter())
+                .map(|(word, said)| (word.to_owned(), said))
+                .collect();
             entries.push(Entry {
                 ledger: LedgerRegister {
                     job: id,
@@ -155,9 +158,8 @@ impl Builder {
                     coord: self.coord.clone(),
                 },
                 name: job.name,
-                words: (spec.words().into_iter())
-                    .map(|(word, said)| (word.to_owned(), said))
-                    .collect(),
+                version: version_of(&words),
+                words,
                 spec: Arc::new(spec),
                 in_force: Mutex::default(),
                 handler: job.handler,
@@ -203,7 +205,7 @@ impl Builder {
 fn listed(entry: &Entry) -> Listed {
     let is_named = entry.job() != entry.id();
     Listed {
-        spec: version_of(&entry.words),
+        spec: entry.version.clone(),
         name: is_named.then(|| entry.job().to_owned()),
         on: entry.spec.only_on.clone(),
     }

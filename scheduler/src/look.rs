@@ -7,9 +7,8 @@ use leasehold_core::{Moment, Register};
 use leasehold_spec::Spec;
 
 use crate::dispatch::LOOK;
-use crate::ledger::{
-    FleetControl, Ledger, OUT_LIMIT, Plan, Running, Start, Timing, Via, Words, plan,
-};
+use crate::fleet::version::{self, Decision};
+use crate::ledger::{FleetControl, Ledger, OUT_LIMIT, Plan, Running, Start, Timing, Via, plan};
 use crate::registers::{Stored, Swap};
 use crate::run::{self, Claim};
 use crate::scheduler::{Entry, Shared, Slot};
@@ -133,20 +132,28 @@ impl<'a> Looking<'a> {
         if ledger.cursor < self.seen_cursor {
             ledger.lost_data(now.s.max(self.seen_cursor));
         }
-        let is_announced = shared.is_announced(entry, &ledger.version());
+        let own = (&entry.version, Some(entry.words.clone()));
+        ledger.versions.appear(own.0, own.1);
+        let announced = shared.fleet.announced(entry.id());
+        let decision = version::decide(&ledger.versions, &announced, now.us);
+        let is_change = matches!(decision, Decision::Up { .. } | Decision::Down { .. });
         let spec = match entry.spec_of(&ledger) {
             Ok(spec) => spec,
-            Err(error) if is_announced => {
+            Err(_) if is_change => Arc::new(Spec::default()),
+            Err(error) => {
                 // Nodes of a newer version look after it; this one's own specification waits until they are gone.
                 tracing::warn!(job = entry.job(), %error, "the specification in force is not known here");
-                return Ok(done(ledger.cursor, self.look_in(LOOK)));
+                if ledger.versions == before.versions && decision == Decision::Keep {
+                    return Ok(done(ledger.cursor, self.look_in(LOOK)));
+                }
+                ledger.adopt(&decision, now.us);
+                let swap = entry.ledger.swap(Some(stored.version), ledger).await?;
+                return Ok(Step::Again(Box::new(settled(swap))));
             }
-            Err(_) => Arc::new(Spec::default()),
         };
         let timing = entry.timing(&spec);
         ledger.heed(self.fleet, &timing);
         let look_by = self.reap(&timing, &mut ledger, now).await?;
-        let is_changed = ledger.spec != entry.words && !is_announced;
         let grace_ms = u64::try_from(shared.grace.as_millis()).unwrap_or(u64::MAX);
         let is_paused = self.fleet.paused.is_some();
         let plan = plan(&mut ledger, &timing, now.ms, grace_ms, is_paused);
@@ -154,9 +161,15 @@ impl<'a> Looking<'a> {
             let claimable = (stored.version, ledger);
             return self.claim(&spec, start, claimable, before.cursor).await;
         }
-        if is_changed && matches!(plan, Plan::Wait(_) | Plan::Later) {
-            self.adopt(&mut ledger, now);
-        } else if ledger == before {
+        if !is_change {
+            ledger.adopt(&decision, now.us);
+        } else if matches!(plan, Plan::Wait(_) | Plan::Later) {
+            // The old one has had its due.
+            ledger.adopt(&decision, now.us);
+            let (from, to) = (&before.spec, &ledger.spec);
+            tracing::info!(job = entry.job(), ?from, ?to, "specification changed");
+        }
+        if ledger == before {
             match plan {
                 // Versions are the store's time of writing: a register that nobody writes expires, and with it the cursor.
                 Plan::Wait(next) if stored.version.saturating_add(DAY_US) > now.us => {
@@ -197,14 +210,6 @@ impl<'a> Looking<'a> {
         Ok(left.map(|left| env.now() + left + env.jittered(AFTER_LEASE)))
     }
 
-    /// Puts this node's specification in force.
-    fn adopt(&self, ledger: &mut Ledger, now: Now) {
-        let (from, to): (&Words, &Words) = (&ledger.spec, &self.entry.words);
-        tracing::info!(job = self.entry.job(), ?from, ?to, "specification changed");
-        ledger.adopt(to, now.s);
-        self.entry.job().clone_into(&mut ledger.name);
-    }
-
     /// Claims what is to start, if this node may: first the run's lease, whose fence goes into the entry; then one
     /// compare-and-set.
     async fn claim(
@@ -243,7 +248,7 @@ impl<'a> Looking<'a> {
             lease: lease.id,
             delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
             claimed_ms: shared.now_ms(),
-            version: ledger.version(),
+            version: ledger.version().to_owned(),
             cancelled: false,
         };
         ledger.claim(&start, running.clone());

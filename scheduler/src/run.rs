@@ -65,6 +65,10 @@ pub(crate) async fn reap(
     let mut next: Option<Duration> = None;
     let ttl_ms = u64::try_from(shared.run_ttl.as_millis()).unwrap_or(u64::MAX);
     for run in &ledger.running {
+        if shared.is_running_here(run.fence) {
+            // This node records its end, whatever it is.
+            continue;
+        }
         // A lease lasts for a TTL in any case.
         let left = (run.claimed_ms.saturating_add(ttl_ms)).saturating_sub(now_ms);
         let left = if left > 0 {
@@ -131,8 +135,9 @@ pub(crate) fn start(shared: &Arc<Shared>, claim: Claim) {
     runs.spawn(async move {
         let entry = &shared.entries[claim.job];
         let running = &claim.running;
+        let unwanted = shared.unwanted(running.fence);
         let started = shared.coord.env().now();
-        let ended = body(&shared, entry, &claim).await;
+        let ended = body(&shared, entry, &claim, &unwanted.0).await;
         let took = shared.coord.env().now().since(started);
         metrics::ended(entry.job(), ended.outcome.as_str(), Some(took));
         let outcome = ended.outcome;
@@ -179,7 +184,12 @@ pub(crate) fn start(shared: &Arc<Shared>, claim: Claim) {
     });
 }
 
-async fn body(shared: &Shared, entry: &Entry, claim: &Claim) -> Ended {
+async fn body(
+    shared: &Shared,
+    entry: &Entry,
+    claim: &Claim,
+    unwanted: &CancellationToken,
+) -> Ended {
     let (running, guard) = (&claim.running, &claim.guard);
     if let Some(too_late) = too_late(shared, claim) {
         return too_late;
@@ -201,7 +211,6 @@ async fn body(shared: &Shared, entry: &Entry, claim: &Claim) -> Ended {
     }));
     let env = shared.coord.env();
     let handler = Arc::clone(&entry.handler);
-    let unwanted = shared.unwanted(running.fence);
     let why_stopped = OnceLock::new();
     // The handler is called in there too: it may panic before its future exists.
     let mut task = Aborting(env.spawn(async move { handler(context).await }));
@@ -210,7 +219,7 @@ async fn body(shared: &Shared, entry: &Entry, claim: &Claim) -> Ended {
         let why = tokio::select! {
             biased;
             () = shared.force.cancelled() => Stop::ShutDown,
-            () = unwanted.0.cancelled() => Stop::Unwanted,
+            () = unwanted.cancelled() => Stop::Unwanted,
             () = env.sleep(timeout) => Stop::TimedOut,
             () = guard.running_out(shared.run_ttl / 5) => {
                 cancelled.cancel();
@@ -218,7 +227,7 @@ async fn body(shared: &Shared, entry: &Entry, claim: &Claim) -> Ended {
                 tokio::select! {
                     biased;
                     () = shared.force.cancelled() => Stop::ShutDown,
-                    () = unwanted.0.cancelled() => Stop::Unwanted,
+                    () = unwanted.cancelled() => Stop::Unwanted,
                     () = env.sleep(timeout) => Stop::TimedOut,
                 }
             }

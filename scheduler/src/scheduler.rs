@@ -60,6 +60,8 @@ pub(crate) struct Entry {
     /// What this node was built with; what counts is the ledger's.
     pub(crate) spec: Arc<Spec>,
     pub(crate) words: Words,
+    /// What it is called for short.
+    pub(crate) version: String,
     /// The ledger's specification, as it was read last.
     pub(crate) in_force: Mutex<Option<(Words, Arc<Spec>)>>,
     pub(crate) handler: Arc<Handler>,
@@ -223,6 +225,12 @@ impl Shared {
         Unwanted(token, fence, self)
     }
 
+    /// Whether a run is this node's, and its end not recorded yet.
+    pub(crate) fn is_running_here(&self, fence: u64) -> bool {
+        let unwanted = self.unwanted.lock().unwrap_or_else(PoisonError::into_inner);
+        unwanted.contains_key(&fence)
+    }
+
     /// Ends the runs of this node that a later tick wants to end.
     pub(crate) fn cancel_unwanted(&self, running: &[Running]) {
         let unwanted = self.unwanted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -241,13 +249,6 @@ impl Shared {
     /// The latest tick that a live node which has the job, too, knows to be claimed, of any job.
     pub(crate) fn known_tick(&self, entry: &Entry) -> Option<i64> {
         self.fleet.known_tick(entry.id())
-    }
-
-    /// Whether a live node was built with this specification of the job, as far as that is known.
-    pub(crate) fn is_announced(&self, entry: &Entry, version: &str) -> bool {
-        let announced = self.fleet.announced(entry.id());
-        let mut said = announced.iter().map(|announced| &announced.hash);
-        said.any(|said| said.as_deref().is_none_or(|said| said == version))
     }
 }
 

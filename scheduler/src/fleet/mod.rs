@@ -10,7 +10,6 @@
 
 pub(crate) mod index;
 mod manifest;
-#[allow(dead_code, reason = "the ledger does not keep versions yet")]
 pub(crate) mod version;
 mod view;
 

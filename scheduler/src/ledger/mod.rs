@@ -21,6 +21,7 @@ use leasehold_spec::{OnCrash, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::fleet::version::{Decision, Versions};
 
 /// The version of the stored form.
 pub(crate) const FORMAT: u32 = 1;
@@ -39,8 +40,8 @@ pub(crate) struct Ledger {
     /// What the job is called today; its identity is the name of its ledger.
     #[serde(default)]
     pub(crate) name: String,
-    /// Counts the specifications this job has had.
-    pub(crate) order: u64,
+    /// The specifications this job has had, and which of them is in force.
+    pub(crate) versions: Versions,
     /// Every tick up to here is claimed, pending or disposed of, and can never be claimed again as one that is due.
     pub(crate) cursor: i64,
     /// Ticks up to here are wanted however late they are.
@@ -180,9 +181,9 @@ impl Ledger {
     pub(crate) fn new(name: &str, spec: Words, now_s: i64, known: Option<i64>) -> Self {
         let mut ledger = Self {
             format: FORMAT,
+            versions: Versions::new(&version_of(&spec), None, Some(spec.clone())),
             spec,
             name: name.to_owned(),
-            order: 1,
             cursor: now_s,
             wanted_until: never(),
             running: Vec::new(),
@@ -232,8 +233,8 @@ impl Ledger {
     }
 
     /// The specification in force, for short.
-    pub(crate) fn version(&self) -> String {
-        version_of(&self.spec)
+    pub(crate) fn version(&self) -> &str {
+        &self.versions.current
     }
 
     /// The store is behind what this node has seen: nothing up to `until` is known, so none of it may run (again).
@@ -247,7 +248,7 @@ impl Ledger {
     /// outcome with no other tick between them are one record.
     pub(crate) fn dispose(&mut self, start: i64, end: i64, outcome: Outcome) {
         let cursor = std::mem::replace(&mut self.cursor, end);
-        let version = self.version();
+        let version = self.version().to_owned();
         match self.out.last_mut() {
             Some(last)
                 if last.is_range()
@@ -267,16 +268,24 @@ impl Ledger {
         }
     }
 
-    /// Puts another specification in force, from now on. What was due by the old one and not claimed is missed.
-    pub(crate) fn adopt(&mut self, spec: &Words, now_s: i64) {
-        let old = Spec::from_words(self.words()).ok();
-        let due = old.and_then(|old| old.schedule?.next_after(self.cursor));
-        if let Some(first) = due.filter(|first| *first <= now_s) {
-            self.dispose(first, now_s, Outcome::Missed);
+    /// Enters what was decided about the specification in force. If another one is put in force, that is from now on: what
+    /// was due by the old one and not claimed is missed.
+    pub(crate) fn adopt(&mut self, decision: &Decision, now_us: u64) {
+        if let Decision::Up { hash, .. } | Decision::Down { hash, .. } = decision {
+            let Some(spec) = self.versions.words(hash).cloned() else {
+                // What it says is not known: who has it enters it.
+                return;
+            };
+            let now_s = i64::try_from(now_us / 1_000_000).unwrap_or(i64::MAX);
+            let old = Spec::from_words(self.words()).ok();
+            let due = old.and_then(|old| old.schedule?.next_after(self.cursor));
+            if let Some(first) = due.filter(|first| *first <= now_s) {
+                self.dispose(first, now_s, Outcome::Missed);
+            }
+            self.spec = spec;
+            self.cursor = self.cursor.max(now_s);
         }
-        spec.clone_into(&mut self.spec);
-        self.order += 1;
-        self.cursor = self.cursor.max(now_s);
+        self.versions.apply(decision, now_us);
     }
 
     /// The specification's words, as [`Spec::from_words`] reads them.

@@ -261,7 +261,7 @@ impl Planning<'_> {
         for run in &mut ledger.running {
             run.cancelled |= run.via.is_schedule();
         }
-        let version = ledger.version();
+        let version = ledger.version().to_owned();
         let (given_up, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut ledger.pending)
             .into_iter()
             .partition(|pending| pending.via.is_schedule());

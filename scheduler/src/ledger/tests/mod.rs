@@ -276,9 +276,20 @@ fn skipped_ticks_without_another_between_them_are_one_record() {
 #[test]
 fn what_was_due_by_a_replaced_schedule_is_missed_not_forgotten() {
     let mut ledger = ledger(100);
-    ledger.adopt(&words(&[("schedule", "0 * * * *")]), 110);
-    assert_eq!(said(&ledger), [(101, 110, Outcome::Missed)]);
-    assert_eq!((ledger.cursor, ledger.order), (110, 2));
-    ledger.adopt(&words(&[("schedule", "* * * * *")]), 111);
-    assert_eq!(ledger.out.len(), 1);
+    let mut adopt = |spec: &[(&str, &str)], now_us| {
+        let words = words(spec);
+        let hash = version_of(&words);
+        ledger.versions.appear(&hash, Some(words));
+        let revision = None;
+        ledger.adopt(&Decision::Up { hash, revision }, now_us);
+        (ledger.cursor, ledger.versions.order, said(&ledger))
+    };
+    let missed = vec![(101, 110, Outcome::Missed)];
+    let adopted = adopt(&[("schedule", "0 * * * *")], 110_500_000);
+    assert_eq!(adopted, (110, 2, missed.clone()));
+    assert_eq!(
+        adopt(&[("schedule", "* * * * *")], 111_000_000),
+        (111, 3, missed)
+    );
+    assert_eq!(ledger.spec["schedule"], "* * * * *");
 }
