@@ -45,6 +45,8 @@ pub struct ParseError {
 pub enum ParseErrorKind {
     /// There is no field at all.
     Empty,
+    /// The expression has more than 4,096 bytes.
+    TooLong,
     /// There are not five, six or seven fields.
     FieldCount,
     /// A name with `@` that is none of the known ones.

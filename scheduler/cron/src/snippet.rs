@@ -3,6 +3,11 @@
 use std::fmt;
 use std::ops::Range;
 
+/// Of longer texts only what is around the wrong part is shown, this many characters.
+const WIDTH: usize = 100;
+/// So many of them before it.
+const BEFORE: usize = 40;
+
 /// Two indented lines: the trimmed expression, and carets under `span` (bytes of `text`).
 pub(crate) struct Snippet<'a> {
     pub(crate) text: &'a str,
@@ -12,8 +17,20 @@ pub(crate) struct Snippet<'a> {
 impl fmt::Display for Snippet<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let from = self.text.len() - self.text.trim_start().len();
-        f.write_str("  ")?;
-        for c in self.text.trim().chars() {
+        let start = self.span.start.max(from);
+        let before = self.text.get(from..start).unwrap_or_default();
+        let before = before.chars().count();
+        let under = self.text.get(start..self.span.end).unwrap_or_default();
+        let under = under.trim_end().chars().count();
+
+        let text = self.text.trim();
+        let (left, first) = match text.chars().nth(WIDTH) {
+            Some(_) if before > BEFORE => ("...", before - BEFORE),
+            _ => ("", 0),
+        };
+        let mut rest = text.chars().skip(first);
+        write!(f, "  {left}")?;
+        for c in rest.by_ref().take(WIDTH) {
             // A tab or a line break would move the carets away from what they point at.
             let plain = if c.is_whitespace() || c.is_control() {
                 ' '
@@ -22,13 +39,12 @@ impl fmt::Display for Snippet<'_> {
             };
             write!(f, "{plain}")?;
         }
-        f.write_str("\n  ")?;
-        let start = self.span.start.max(from);
-        let before = self.text.get(from..start).unwrap_or_default();
-        let under = self.text.get(start..self.span.end).unwrap_or_default();
-        write!(f, "{:1$}", "", before.chars().count())?;
+        f.write_str(if rest.next().is_some() { "..." } else { "" })?;
+
+        let before = before - first;
+        write!(f, "\n  {:1$}", "", left.len() + before)?;
         // Nothing at all to point at, as in an empty expression, still gets one caret.
-        write!(f, "{:^<1$}", "", under.chars().count().max(1))
+        write!(f, "{:^<1$}", "", under.min(WIDTH - before).max(1))
     }
 }
 
@@ -57,6 +73,26 @@ mod tests {
         assert_eq!(
             show("é ü\u{1F600} * * *", "ü\u{1F600}"),
             "  é ü\u{1F600} * * *\n    ^^"
+        );
+    }
+
+    #[test]
+    fn of_a_long_text_what_is_around_the_part_is_shown() {
+        let text = format!("{}61{}", "1,".repeat(100), ",2".repeat(100));
+        let (left, right) = ("1,".repeat(20), ",2".repeat(29));
+        assert_eq!(
+            show(&text, "61"),
+            format!("  ...{left}61{right}...\n  {:43}^^", "")
+        );
+        let text = format!("61{}", ",2".repeat(100));
+        assert_eq!(
+            show(&text, "61"),
+            format!("  61{}...\n  ^^", ",2".repeat(49))
+        );
+        let text = "1".repeat(1_000);
+        assert_eq!(
+            show(&text, &text),
+            format!("  {}...\n  {}", "1".repeat(100), "^".repeat(100))
         );
     }
 }

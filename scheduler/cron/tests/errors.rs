@@ -328,3 +328,43 @@ fn rare_is_not_never() {
         assert!(Schedule::parse(expression).is_ok(), "{expression}");
     }
 }
+
+#[test]
+fn expressions_without_end_are_refused_by_their_length() {
+    let years: Vec<String> = (1970..=9999).map(|year| year.to_string()).collect();
+    let error = refused(&format!("0 0 0 1 1 * {}", years.join(",")));
+    assert_eq!(error.kind(), ParseErrorKind::TooLong);
+    assert_eq!(
+        error.message(),
+        "the expression has 40161 bytes: allowed are 4096; draw lists together as ranges and steps"
+    );
+    // Every value of every other field fits.
+    let list = |from: u32, to: u32| {
+        let values: Vec<String> = (from..=to).map(|value| value.to_string()).collect();
+        values.join(",")
+    };
+    let all = [
+        list(0, 59),
+        list(0, 59),
+        list(0, 23),
+        list(1, 31),
+        list(1, 12),
+        list(0, 7),
+    ];
+    assert!(Schedule::parse(&all.join(" ")).is_ok());
+    // Blanks around it don't count.
+    assert!(Schedule::parse(&format!("{0}@daily{0}", " ".repeat(5_000))).is_ok());
+}
+
+#[test]
+fn a_message_shows_no_more_than_a_glance_of_what_is_wrong() {
+    for long in [
+        "x".repeat(4_000),
+        "1,".repeat(1_900) + "61",
+        "*/".to_owned() + &"9".repeat(4_000),
+    ] {
+        let error = refused(&format!("{long} * * * *"));
+        assert!(error.to_string().chars().count() < 600, "{error}");
+        assert_eq!(error.field(), Some(Field::Minute));
+    }
+}

@@ -24,8 +24,7 @@ pub(super) fn fields(name: Part<'_>) -> Result<[Part<'static>; 5], Fault> {
             field: None,
             span: name.span(),
             message: format!(
-                "`{}` is not known: there are @yearly, @annually, @monthly, @weekly, @daily, @midnight and @hourly",
-                name.text
+                "`{name}` is not known: there are @yearly, @annually, @monthly, @weekly, @daily, @midnight and @hourly"
             ),
         })
 }

@@ -6,6 +6,7 @@ mod range;
 mod value;
 mod values;
 
+use std::fmt::{self, Write};
 use std::ops::Range;
 
 use crate::error::{Fault, ParseErrorKind};
@@ -22,6 +23,13 @@ const SEVEN: [Field; 7] = [
     Field::DayOfWeek,
     Field::Year,
 ];
+
+/// The longest expression, in bytes: enough for every value of every field but the year. What comes from a store may be
+/// anything, and is to cost a bounded time.
+const LONGEST: usize = 4_096;
+
+/// How many characters of a part a message shows.
+const GLANCE: usize = 60;
 
 /// A part of the expression and where it starts, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -61,8 +69,31 @@ impl<'a> Part<'a> {
     }
 }
 
+/// For messages: on one line, and no more than a glance of it.
+impl fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.text.chars().take(GLANCE) {
+            f.write_char(if c.is_control() { ' ' } else { c })?;
+        }
+        let is_longer = self.text.chars().nth(GLANCE).is_some();
+        f.write_str(if is_longer { "..." } else { "" })
+    }
+}
+
 /// Parses an expression of five, six or seven fields, or one of the `@` names.
 pub(crate) fn parse(expression: &str) -> Result<Sets, Fault> {
+    let given = expression.trim();
+    if given.len() > LONGEST {
+        return Err(Fault {
+            kind: ParseErrorKind::TooLong,
+            field: None,
+            span: 0..expression.len(),
+            message: format!(
+                "the expression has {} bytes: allowed are {LONGEST}; draw lists together as ranges and steps",
+                given.len()
+            ),
+        });
+    }
     let words: Vec<Part<'_>> = Part {
         text: expression,
         at: 0,

@@ -29,8 +29,7 @@ pub(super) fn refuse_impossible_dates(
             field: Some(Field::Year),
             span: day.at..year.span().end,
             message: format!(
-                "the expression never matches: no date in year `{}` has this day and month",
-                year.text
+                "the expression never matches: no date in year `{year}` has this day and month"
             ),
         },
         _ => Fault {
@@ -38,8 +37,7 @@ pub(super) fn refuse_impossible_dates(
             field: Some(Field::DayOfMonth),
             span: day.at..month.span().end,
             message: format!(
-                "the expression never matches: day of month `{}` does not exist in month `{}`",
-                day.text, month.text
+                "the expression never matches: day of month `{day}` does not exist in month `{month}`"
             ),
         },
     })

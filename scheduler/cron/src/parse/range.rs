@@ -60,7 +60,7 @@ fn reversed(field: Field, range: Part<'_>, (start, end): (u16, u16), step: u16) 
         kind: ParseErrorKind::ReversedRange,
         field: Some(field),
         span: range.span(),
-        message: format!("{field} `{}` runs backwards: {instead}", range.text),
+        message: format!("{field} `{range}` runs backwards: {instead}"),
     }
 }
 

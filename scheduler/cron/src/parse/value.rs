@@ -51,8 +51,7 @@ pub(super) fn missing(field: Field, span: Range<usize>, within: Part<'_>) -> Fau
         field: Some(field),
         span,
         message: format!(
-            "{field} `{}` lacks a value: allowed is {}",
-            within.text,
+            "{field} `{within}` lacks a value: allowed is {}",
             field.vocabulary()
         ),
     }
@@ -63,7 +62,7 @@ fn fault(kind: ParseErrorKind, field: Field, part: Part<'_>, what: &str) -> Faul
         kind,
         field: Some(field),
         span: part.span(),
-        message: format!("{field} `{}` {what}", part.text),
+        message: format!("{field} `{part}` {what}"),
     }
 }
 

