@@ -15,7 +15,7 @@ fn main() {
 }
 
 /// What is asked: an expression, a policy, the zone, and when.
-const CASES: [(&str, &str, Dst, &str, i64); 18] = [
+const CASES: [(&str, &str, Dst, &str, i64); 21] = [
     ("each minute", "* * * * *", Dst::Once, "UTC", NOW),
     (
         "each minute in a zone",
@@ -125,6 +125,27 @@ const CASES: [(&str, &str, Dst, &str, i64); 18] = [
         NOW,
     ),
     (
+        "always skipped, walking",
+        "*/30 2 25-31 3 */7",
+        Dst::Once,
+        "Europe/Berlin",
+        NOW,
+    ),
+    (
+        "always skipped, both ways",
+        "30 2 25-31 3 */7",
+        Dst::Skip,
+        "Europe/Berlin",
+        END,
+    ),
+    (
+        "always skipped, not in leap years",
+        "0 30 2 25-31 3 */7 2001-9999/4,2002-9999/4,2003-9999/4",
+        Dst::Skip,
+        "Europe/Berlin",
+        NOW,
+    ),
+    (
         "skipped on leap days only",
         "0 0 1-7,29 2,4,10 */7",
         Dst::Skip,
@@ -141,6 +162,7 @@ const CASES: [(&str, &str, Dst, &str, i64); 18] = [
 ];
 
 const NOW: i64 = 1_767_225_600;
+const END: i64 = 253_402_300_000;
 
 #[divan::bench(args = CASES.map(|case| case.0))]
 fn next(bencher: Bencher<'_, '_>, name: &str) {

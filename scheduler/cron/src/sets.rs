@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::civil::{FIRST_YEAR, LAST_YEAR, year_has_match};
+use crate::civil::{FIRST_YEAR, Kinds, LAST_YEAR, year_has_match};
 use crate::field::Field;
 
 /// What every field matches, in one normal form.
@@ -15,6 +15,8 @@ pub(crate) struct Sets {
     pub(crate) days: Days,
     /// `None` is every year of the calendar. Only years in which a date matches are in here.
     pub(crate) years: Option<Arc<[u16]>>,
+    /// The kinds of years that are not among them.
+    pub(crate) absent: Kinds,
     /// Whether the second, minute or hour field starts with `*`: then time is walked, see the crate's documentation.
     pub(crate) walks: bool,
 }
@@ -24,26 +26,16 @@ impl Sets {
     pub(crate) fn keep_live_years(&mut self) {
         if let Some(years) = &self.years {
             let live = years.iter().copied();
-            self.years = Some(live.filter(|year| year_has_match(self, *year)).collect());
+            let live: Arc<[u16]> = live.filter(|year| year_has_match(self, *year)).collect();
+            self.absent = Kinds::other_than(live.iter().copied());
+            self.years = Some(live);
         }
     }
 
-    /// The first year at or after `year`.
-    pub(crate) fn year_from(&self, year: u16) -> Option<u16> {
+    pub(crate) fn has_year(&self, year: u16) -> bool {
         match &self.years {
-            None => (year <= LAST_YEAR).then_some(year),
-            Some(years) => years.get(years.partition_point(|own| *own < year)).copied(),
-        }
-    }
-
-    /// The last year at or before `year`.
-    pub(crate) fn year_until(&self, year: u16) -> Option<u16> {
-        match &self.years {
-            None => (year >= FIRST_YEAR).then_some(year),
-            Some(years) => years
-                .partition_point(|own| *own <= year)
-                .checked_sub(1)
-                .map(|at| years[at]),
+            None => (FIRST_YEAR..=LAST_YEAR).contains(&year),
+            Some(years) => years.binary_search(&year).is_ok(),
         }
     }
 }

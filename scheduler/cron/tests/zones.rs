@@ -2,7 +2,7 @@
 
 mod clock;
 
-use clock::{instant, schedule, ticks};
+use clock::{instant, schedule, shown, ticks};
 use leasehold_cron::{Dst, Schedule, Zone};
 
 /// As `ticks`, for a schedule with a policy.
@@ -371,4 +371,53 @@ fn policies_are_known_by_their_words() {
         );
         assert_eq!(error.lines().count(), 1);
     }
+}
+
+#[test]
+fn times_that_are_always_skipped_are_known_never_to_come() {
+    // The last Sunday of March, on which 02:30 is skipped since 1981; `*/7` is Sunday.
+    for (expression, dst) in [
+        ("30 2 25-31 3 */7", Dst::Skip),
+        ("*/30 2 25-31 3 */7", Dst::Once),
+        ("0 30 2 25-31 3 */7 1979-9999", Dst::Skip),
+        ("0 */30 2 25-31 3 */7 1979-9999", Dst::Both),
+    ] {
+        let schedule = schedule(expression, "Europe/Berlin").dst(dst);
+        assert_eq!(
+            schedule.next_after(instant("2026-01-01 00:00:00 +01:00")),
+            None,
+            "{expression}"
+        );
+        let last = schedule
+            .previous_before(i64::MAX)
+            .map(|tick| shown(tick, "Europe/Berlin"));
+        // In 1980 clocks were changed in April.
+        assert_eq!(
+            last.as_deref(),
+            Some("1980-03-30 02:30:00 +01:00"),
+            "{expression}"
+        );
+    }
+}
+
+#[test]
+fn a_year_that_differs_from_those_in_which_all_is_skipped_is_found() {
+    // March 29 is the last Sunday of March in years that begin on a Thursday, or on a Wednesday if they leap.
+    ticks(
+        &schedule(
+            "0 30 2 29 3 * 2026,2037,2043,2048,2054,2065,2066",
+            "Europe/Berlin",
+        )
+        .dst(Dst::Skip),
+        "2026-01-01 00:00:00 +01:00",
+        &["2066-03-29 02:30:00 +02:00"],
+    );
+    ticks(
+        &schedule(
+            "0 */30 2 29 3 * 2026,2037,2043,2048,2054,2065,2066",
+            "Europe/Berlin",
+        ),
+        "2026-01-01 00:00:00 +01:00",
+        &["2066-03-29 02:00:00 +02:00", "2066-03-29 02:30:00 +02:00"],
+    );
 }

@@ -1,12 +1,11 @@
 //! Matching of days: a month at a time, with one bit a day.
 
-use std::iter::successors;
-
-use super::calendar::{date_of, month_len, start_of_month};
+use super::barren::Barren;
+use super::calendar::{FIRST_YEAR, LAST_YEAR, date_of, month_len, start_of_month};
 use crate::sets::{Sets, Values};
 
 /// The first matching day at or after `day`, both counted from 1970-01-01.
-pub(super) fn first_from(sets: &Sets, day: i64) -> Option<i64> {
+pub(super) fn first_from(sets: &Sets, day: i64, barren: &mut Barren) -> Option<i64> {
     let (year, month, of_month) = date_of(day);
     let first = |year, month, days: Values| Some(day_number(year, month, days.first()?));
     let of_year = |year, months: Values| {
@@ -14,7 +13,7 @@ pub(super) fn first_from(sets: &Sets, day: i64) -> Option<i64> {
             .iter()
             .find_map(|month| first(year, month, days_of(sets, year, month)))
     };
-    if sets.year_from(year) == Some(year) {
+    if sets.has_year(year) {
         if sets.months.contains(month)
             && let Some(found) = first(year, month, days_of(sets, year, month).from(of_month))
         {
@@ -24,12 +23,18 @@ pub(super) fn first_from(sets: &Sets, day: i64) -> Option<i64> {
             return Some(found);
         }
     }
-    successors(sets.year_from(year + 1), |year| sets.year_from(year + 1))
-        .find_map(|year| of_year(year, sets.months))
+    let found_in = |year| of_year(year, sets.months);
+    match &sets.years {
+        None => first_in(year + 1..=LAST_YEAR, found_in, barren),
+        Some(years) => {
+            let from = years.partition_point(|own| *own <= year);
+            first_in(years[from..].iter().copied(), found_in, barren)
+        }
+    }
 }
 
 /// The last matching day at or before `day`, both counted from 1970-01-01.
-pub(super) fn last_until(sets: &Sets, day: i64) -> Option<i64> {
+pub(super) fn last_until(sets: &Sets, day: i64, barren: &mut Barren) -> Option<i64> {
     let (year, month, of_month) = date_of(day);
     let last = |year, month, days: Values| Some(day_number(year, month, days.last()?));
     let of_year = |year, months: Values| {
@@ -38,7 +43,7 @@ pub(super) fn last_until(sets: &Sets, day: i64) -> Option<i64> {
             .rev()
             .find_map(|month| last(year, month, days_of(sets, year, month)))
     };
-    if sets.year_until(year) == Some(year) {
+    if sets.has_year(year) {
         if sets.months.contains(month)
             && let Some(found) = last(year, month, days_of(sets, year, month).below(of_month + 1))
         {
@@ -48,8 +53,66 @@ pub(super) fn last_until(sets: &Sets, day: i64) -> Option<i64> {
             return Some(found);
         }
     }
-    successors(sets.year_until(year - 1), |year| sets.year_until(year - 1))
-        .find_map(|year| of_year(year, sets.months))
+    let found_in = |year| of_year(year, sets.months);
+    let listed_before = |year| {
+        let years = sets.years.as_deref().unwrap_or_default();
+        &years[..years.partition_point(|own| *own < year)]
+    };
+    let mut before = year;
+    loop {
+        let found = match &sets.years {
+            None => last_in((FIRST_YEAR..before).rev(), found_in, barren),
+            Some(_) => last_in(
+                listed_before(before).iter().rev().copied(),
+                found_in,
+                barren,
+            ),
+        };
+        match found {
+            Ok(found) => return found,
+            Err(year) => before = year,
+        }
+    }
+}
+
+/// What is found in the first of `years` in which something is.
+fn first_in(
+    years: impl Iterator<Item = u16>,
+    found_in: impl Fn(u16) -> Option<i64>,
+    barren: &mut Barren,
+) -> Option<i64> {
+    for year in years {
+        if barren.is_all_from(year) {
+            return None;
+        }
+        if !barren.has(year) {
+            if let Some(found) = found_in(year) {
+                return Some(found);
+            }
+            barren.note_dateless(year);
+        }
+    }
+    None
+}
+
+/// As `first_in`, or a year before which to go on, since all from it to here are barren.
+fn last_in(
+    years: impl Iterator<Item = u16>,
+    found_in: impl Fn(u16) -> Option<i64>,
+    barren: &mut Barren,
+) -> Result<Option<i64>, u16> {
+    for year in years {
+        if barren.is_all_from(year) {
+            return Err(barren.first_of_all());
+        }
+        if !barren.has(year) {
+            if let Some(found) = found_in(year) {
+                return Ok(Some(found));
+            }
+            barren.note_dateless(year);
+        }
+    }
+    Ok(None)
 }
 
 /// Whether some date of `year` is in the sets; its month, its days, not whether `year` is asked for.

@@ -9,6 +9,7 @@ mod values;
 use std::fmt::{self, Write};
 use std::ops::Range;
 
+use crate::civil::Kinds;
 use crate::error::{Fault, ParseErrorKind};
 use crate::field::Field;
 use crate::sets::{Days, Sets, Values};
@@ -157,6 +158,7 @@ fn parse_fields(words: &[Part<'_>]) -> Result<Sets, Fault> {
         months,
         days: Days::new(of_month, of_week, both_restricted),
         years,
+        absent: Kinds::default(),
         walks,
     };
     sets.keep_live_years();

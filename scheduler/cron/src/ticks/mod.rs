@@ -3,7 +3,7 @@
 mod fixed;
 mod walk;
 
-use crate::civil::{END, SECONDS_A_DAY};
+use crate::civil::{self, Barren, END, SECONDS_A_DAY, year_of};
 use crate::dst::Dst;
 use crate::sets::Sets;
 use crate::zone::Zone;
@@ -61,6 +61,45 @@ impl Ticks<'_> {
     pub(crate) fn moved_by_dst(self, tick: i64) -> bool {
         let is_fixed = !self.sets.walks && self.dst != Dst::Skip;
         is_fixed && (FIRST_S..LAST_S).contains(&tick) && self.is_reached_by_a_jump(tick)
+    }
+}
+
+/// A search in one direction: what it knows of years in which nothing is due.
+struct Search<'a> {
+    sets: &'a Sets,
+    barren: Barren,
+}
+
+impl<'a> Search<'a> {
+    fn new(ticks: Ticks<'a>) -> Self {
+        Self {
+            sets: ticks.sets,
+            barren: Barren::new(ticks.sets.absent, ticks.zone.ruled_from()),
+        }
+    }
+
+    /// The first match at or after `second` of the calendar, which the search goes to.
+    fn first_from(&mut self, second: i64) -> Option<i64> {
+        self.peek_from(second).map(|found| self.go_to(found))
+    }
+
+    /// The last match at or before `second` of the calendar, which the search goes to.
+    fn last_until(&mut self, second: i64) -> Option<i64> {
+        self.peek_until(second).map(|found| self.go_to(found))
+    }
+
+    fn peek_from(&mut self, second: i64) -> Option<i64> {
+        civil::first_from(self.sets, second, &mut self.barren)
+    }
+
+    fn peek_until(&mut self, second: i64) -> Option<i64> {
+        civil::last_until(self.sets, second, &mut self.barren)
+    }
+
+    /// Of what clocks show before that match (in the direction of the search), nothing is due.
+    fn go_to(&mut self, found: i64) -> i64 {
+        self.barren.tries(year_of(found / SECONDS_A_DAY));
+        found
     }
 }
 

@@ -77,6 +77,11 @@ impl Zone {
     pub(crate) fn span_at(&self, unix_s: i64) -> Span {
         self.changes.span_at(unix_s)
     }
+
+    /// The first year all of whose changes are by the last rule, in which years that begin alike are alike.
+    pub(crate) fn ruled_from(&self) -> u16 {
+        self.changes.ruled_from()
+    }
 }
 
 impl FromStr for Zone {

@@ -70,6 +70,11 @@ impl Rule {
 }
 
 impl Summer {
+    /// Whether both changes are well within the year, by any clock: so that each year has its own.
+    pub(super) const fn is_within_year(&self) -> bool {
+        self.starts.is_within_year() && self.ends.is_within_year()
+    }
+
     /// The instant of its start in a year, by the clocks of before.
     pub(super) fn starts(&self, year: u16, standard: i64) -> i64 {
         self.starts.in_year(year) - standard
@@ -104,6 +109,14 @@ impl When {
             Day::OfYear(within(day, 0, 365)?)
         };
         Some(Self { day, time })
+    }
+
+    /// The time of the day is within a week, and an offset within a day.
+    const fn is_within_year(self) -> bool {
+        match self.day {
+            Day::WithoutLeap(day) | Day::OfYear(day) => 15 <= day && day <= 350,
+            Day::Weekday { month, .. } => 2 <= month && month <= 11,
+        }
     }
 
     /// Civil seconds since 1970.

@@ -1,6 +1,6 @@
 //! The times between changes of a zone's clocks.
 
-use super::posix::Rule;
+use super::posix::{Rule, Summer};
 use super::tzif::Tzif;
 use crate::civil::{SECONDS_A_DAY, year_of};
 
@@ -18,18 +18,36 @@ pub(crate) struct Span {
 pub(super) struct Changes {
     listed: Tzif<'static>,
     rule: Rule,
+    ruled_from: u16,
 }
 
 impl Changes {
     pub(super) const NONE: Self = Self {
         listed: Tzif::EMPTY,
         rule: Rule::UTC,
+        ruled_from: 0,
     };
 
     pub(super) fn read(tzif: &'static [u8]) -> Option<Self> {
         let listed = Tzif::read(tzif)?;
         let rule = Rule::parse(listed.footer)?;
-        Some(Self { listed, rule })
+        let last = listed.len().checked_sub(1).map(|last| listed.time(last));
+        let ruled_from = match (last, rule.summer) {
+            // Years are then not alike that begin alike: a change may be that of another year.
+            (_, Some(summer)) if !summer.is_within_year() => u16::MAX,
+            // A day more, for the year by the zone's clocks may begin before.
+            (Some(last), _) => year_of((last.max(0) / SECONDS_A_DAY) + 1) + 1,
+            (None, _) => 0,
+        };
+        Some(Self {
+            listed,
+            rule,
+            ruled_from,
+        })
+    }
+
+    pub(super) fn ruled_from(&self) -> u16 {
+        self.ruled_from
     }
 
     /// The span that `unix_s` is in; it lies within the calendar, or a few days outside of it.
@@ -55,26 +73,41 @@ impl Changes {
 
     /// The span by the rule alone.
     fn ruled(&self, unix_s: i64) -> Span {
-        let standard = self.rule.standard;
+        let Some(summer) = self.rule.summer else {
+            return Span {
+                start: i64::MIN,
+                end: i64::MAX,
+                offset: self.rule.standard,
+            };
+        };
+        let year = year_of(unix_s.div_euclid(SECONDS_A_DAY));
+        if !summer.is_within_year() {
+            return self.ruled_over_years(summer, unix_s, year);
+        }
+        let [first, second] = self.changes_of(summer, year);
+        let (start, end) = if unix_s < first.0 {
+            (self.changes_of(summer, year - 1)[1], first.0)
+        } else if unix_s < second.0 {
+            (first, second.0)
+        } else {
+            (second, self.changes_of(summer, year + 1)[0].0)
+        };
+        Span {
+            start: start.0,
+            end,
+            offset: start.1,
+        }
+    }
+
+    /// As `ruled`, where changes may be in a neighbouring year. In order: of two at one instant the later one counts.
+    fn ruled_over_years(&self, summer: Summer, unix_s: i64, year: u16) -> Span {
         let mut span = Span {
             start: i64::MIN,
             end: i64::MAX,
-            offset: standard,
+            offset: self.rule.standard,
         };
-        let Some(summer) = self.rule.summer else {
-            return span;
-        };
-        // Changes may be in a neighbouring year by UTC. In order: of two at one instant the later one counts.
-        let year = year_of(unix_s.div_euclid(SECONDS_A_DAY));
         for year in [year - 1, year, year + 1] {
-            let starts = (summer.starts(year, standard), summer.offset);
-            let ends = (summer.ends(year), standard);
-            let pair = if starts.0 < ends.0 {
-                [starts, ends]
-            } else {
-                [ends, starts]
-            };
-            for (at, offset) in pair {
+            for (at, offset) in self.changes_of(summer, year) {
                 if at <= unix_s {
                     (span.start, span.offset) = (at, offset);
                 } else {
@@ -83,6 +116,18 @@ impl Changes {
             }
         }
         span
+    }
+
+    /// The two changes of a year, in order: when, and to which offset.
+    fn changes_of(&self, summer: Summer, year: u16) -> [(i64, i64); 2] {
+        let standard = self.rule.standard;
+        let starts = (summer.starts(year, standard), summer.offset);
+        let ends = (summer.ends(year), standard);
+        if starts.0 < ends.0 {
+            [starts, ends]
+        } else {
+            [ends, starts]
+        }
     }
 }
 

@@ -39,7 +39,7 @@ proptest! {
     fn the_next_tick_is_later_and_nothing_is_between(
         schedule in schedules(),
         now in instants(),
-        between in 0.0..1.0,
+        between in any::<prop::sample::Index>(),
     ) {
         let Some(next) = schedule.next_after(now) else {
             prop_assert!(schedule.previous_before(i64::MAX).is_none_or(|last| last <= now));
@@ -51,7 +51,8 @@ proptest! {
         prop_assert!(last.is_none_or(|last| last <= now));
         prop_assert_eq!(schedule.previous_before(next + 1), Some(next));
         prop_assert_eq!(schedule.next_after(next - 1), Some(next));
-        let between = now + ((next - now) as f64 * between) as i64;
+        let seconds = usize::try_from(next - now).expect("it is later");
+        let between = now + i64::try_from(between.index(seconds)).expect("as small");
         prop_assert_eq!(schedule.next_after(between), Some(next));
         prop_assert_eq!(schedule.previous_before(between + 1), last.max(schedule.previous_before(now + 1)));
         if let Some(last) = last {
