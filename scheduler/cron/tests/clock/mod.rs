@@ -27,6 +27,19 @@ pub(crate) fn shown(unix_s: i64, zone: &str) -> String {
     time.strftime("%F %T %:z").to_string()
 }
 
+/// All ticks between; fails at one that is no later than the one before it.
+#[track_caller]
+pub(crate) fn between(schedule: &Schedule, after: i64, end: i64) -> Vec<i64> {
+    let mut ticks = Vec::new();
+    let mut now = after;
+    while let Some(next) = schedule.next_after(now).filter(|next| *next < end) {
+        assert!(next > now, "{schedule:?} at {now}: {next}");
+        ticks.push(next);
+        now = next;
+    }
+    ticks
+}
+
 /// The ticks behind `after` are these, and back from the last of them they are the same.
 #[track_caller]
 pub(crate) fn ticks(schedule: &Schedule, after: &str, expected: &[&str]) {

@@ -119,14 +119,14 @@ fn check(name: &str, change: i64, around: i64, walk: &Walk, expression: &Express
     let (from, until) = (change - around, change + around);
     let expected: Vec<Tick> = walk.ticks(expression, dst, from, until);
 
-    let next = schedule.next_n(from, usize::MAX);
-    let found: Vec<Tick> = next
-        .take_while(|at| *at < until)
-        .map(|at| Tick {
-            at,
-            moved: schedule.moved_by_dst(at),
-        })
-        .collect();
+    let mut found = Vec::new();
+    let mut now = from;
+    while let Some(at) = schedule.next_after(now).filter(|at| *at < until) {
+        assert!(at > now, "{schedule:?} at {now}: {at}");
+        let moved = schedule.moved_by_dst(at);
+        found.push(Tick { at, moved });
+        now = at;
+    }
     let first_difference = found
         .iter()
         .zip(&expected)
@@ -138,6 +138,7 @@ fn check(name: &str, change: i64, around: i64, walk: &Walk, expression: &Express
     let mut back = Vec::new();
     let mut before = until;
     while let Some(at) = schedule.previous_before(before).filter(|at| *at > from) {
+        assert!(at < before, "{schedule:?} before {before}: {at}");
         back.push(at);
         before = at;
     }
