@@ -119,4 +119,4 @@ pub use dst::{Dst, DstError};
 pub use error::{ParseError, ParseErrorKind};
 pub use field::Field;
 pub use schedule::Schedule;
-pub use zone::{Zone, ZoneError};
+pub use zone::{TimeError, Zone, ZoneError};

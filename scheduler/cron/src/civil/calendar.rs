@@ -56,7 +56,7 @@ pub(crate) fn year_of(day: i64) -> u16 {
 }
 
 /// Year, month and day of month of a day of the calendar.
-pub(super) fn date_of(day: i64) -> (u16, u16, u16) {
+pub(crate) fn date_of(day: i64) -> (u16, u16, u16) {
     let year = year_of(day);
     let of_year = day - day_of(year);
     let is_leap = is_leap(year);

@@ -9,8 +9,8 @@ mod times;
 
 pub(crate) use barren::Barren;
 pub(crate) use calendar::{
-    END, FIRST_YEAR, LAST_YEAR, SECONDS_A_DAY, day_of, is_leap, longest_month, start_of_month,
-    year_of,
+    END, FIRST_YEAR, LAST_YEAR, SECONDS_A_DAY, date_of, day_of, is_leap, longest_month, month_len,
+    start_of_month, year_of,
 };
 pub(crate) use dates::year_has_match;
 pub(crate) use kinds::Kinds;

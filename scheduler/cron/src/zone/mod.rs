@@ -4,10 +4,12 @@ mod error;
 mod nearest;
 mod posix;
 mod spans;
+mod time;
 mod tzif;
 
 pub use error::ZoneError;
 pub(crate) use spans::Span;
+pub use time::TimeError;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
