@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::context::States;
+use crate::control::wake_name;
 use crate::error::REVISION_VARIABLE;
 use crate::fleet::{Fleet, Listed, Manifest};
 use crate::ledger::{Words, version_of};
@@ -174,6 +175,7 @@ impl Builder {
         let (wake, wakes) = mpsc::unbounded_channel();
         let shared = Shared {
             control: self.coord.register_of(control_name()),
+            changes: self.coord.register_of(wake_name()),
             slots: self.concurrency.map(|n| Arc::new(Semaphore::new(n))),
             labels: self.labels,
             unwanted: Mutex::default(),

@@ -76,6 +76,55 @@ pub enum Error {
         /// What is wrong with it.
         error: String,
     },
+    /// No job is called so.
+    #[error("no job `{job}` is known in this namespace{}", hint(nearest))]
+    NoSuchJob {
+        /// The name.
+        job: String,
+        /// The names that it is nearest to, the nearest first.
+        nearest: Vec<String>,
+    },
+    /// There is nothing to resume.
+    #[error("{what} is not paused: there is nothing to resume")]
+    NotPaused {
+        /// What was to be resumed.
+        what: String,
+    },
+    /// A job without a schedule has no ticks.
+    #[error("job `{job}` has no schedule, and so no ticks to run later: trigger it")]
+    NoSchedule {
+        /// The job.
+        job: String,
+    },
+    /// A range has more ticks than can wait for their turn.
+    #[error(
+        "the range has more ticks of job `{job}` than the {most} that can wait at a time: end it at {shown}, and ask for \
+         the rest when those have run"
+    )]
+    TooManyTicks {
+        /// The job.
+        job: String,
+        /// How many ticks can wait at a time.
+        most: usize,
+        /// The last tick that could be had.
+        until: i64,
+        /// The same, by the clocks of the job's zone.
+        shown: String,
+    },
+    /// So much is pending that nothing more can wait.
+    #[error("job `{job}` has {most} runs to come, and takes no more until some of them have run")]
+    TooManyPending {
+        /// The job.
+        job: String,
+        /// How many can wait at a time.
+        most: usize,
+    },
+    /// A range ends before it begins.
+    #[error("the range ends before it begins: exchange its ends")]
+    ReversedRange,
+    /// An id cannot be used.
+    #[error("an id has 1 to 100 bytes and no control characters")]
+    AskedId,
     /// A lease or a register failed.
     #[error(transparent)]
     Core(#[from] leasehold_core::Error),
@@ -84,5 +133,12 @@ pub enum Error {
 impl From<leasehold_core::NameError> for Error {
     fn from(error: leasehold_core::NameError) -> Self {
         Error::Core(error.into())
+    }
+}
+
+fn hint(nearest: &[String]) -> String {
+    match nearest {
+        [] => ": a job is known once a node has started that has it".to_owned(),
+        nearest => format!(": did you mean `{}`?", nearest.join("` or `")),
     }
 }

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use leasehold_core::{Coordinator, Error as CoreError, Expect, Put, RegisterHandle, RegisterReply};
+use leasehold_core::{Coordinator, Expect, Put, RegisterHandle, RegisterReply};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::job::history_name;
 use crate::ledger::TickRecord;
 use crate::registers::{LedgerRegister, Stored, put_until_answered};
-use leasehold_core::Class;
 
 /// How many records of a job are kept.
 const KEPT: usize = 256;
@@ -20,6 +19,9 @@ const FORMAT: u32 = 1;
 #[derive(Serialize, Deserialize)]
 struct Page {
     format: u32,
+    /// Up to this tick records were dropped: that there is none says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    forgotten: Option<i64>,
     records: Vec<TickRecord>,
 }
 
@@ -53,7 +55,8 @@ impl Page {
             changed = true;
         }
         let surplus = self.records.len().saturating_sub(KEPT);
-        self.records.drain(..surplus);
+        let dropped = self.records.drain(..surplus).map(|record| record.end);
+        self.forgotten = dropped.max().max(self.forgotten);
         changed
     }
 }
@@ -67,6 +70,7 @@ async fn read(job: &str, register: &RegisterHandle) -> Result<(Page, Expect), Er
         None => (
             Page {
                 format: FORMAT,
+                forgotten: None,
                 records: Vec::new(),
             },
             Expect::Absent,
@@ -97,6 +101,7 @@ pub(crate) async fn flush(ledger: &LedgerRegister, stored: Stored) -> Result<(),
     }
     let clear = |ledger: &mut crate::ledger::Ledger, _| {
         let before = ledger.out.len();
+        ledger.last = ledger.last();
         ledger.out.retain(|record| !records.contains(record));
         ledger.out.len() < before
     };
@@ -104,7 +109,31 @@ pub(crate) async fn flush(ledger: &LedgerRegister, stored: Stored) -> Result<(),
     Ok(())
 }
 
-/// What became of a job's latest ticks, oldest first: its history and what its ledger still carries.
+/// What is recorded of a job's ticks.
+pub(crate) struct Recorded {
+    /// Ordered by the end of their ranges.
+    pub(crate) records: Vec<TickRecord>,
+    /// Up to this tick records were dropped.
+    pub(crate) forgotten: Option<i64>,
+}
+
+/// History, and what `out` of the ledger adds. The ledger has to be read first: a record that moves meanwhile is then
+/// seen twice, which is once, and never not at all.
+pub(crate) async fn recorded(
+    ledger: &LedgerRegister,
+    out: &[TickRecord],
+) -> Result<Recorded, Error> {
+    let register = ledger.coord.register_of(history_name(&ledger.job)?);
+    let (mut page, _) = read(&ledger.job, &register).await?;
+    page.add(out);
+    Ok(Recorded {
+        records: page.records,
+        forgotten: page.forgotten,
+    })
+}
+
+/// What became of a job's latest ticks, oldest first: its history and what its ledger still carries. `job` is its
+/// [`id`](crate::Job::id); [`Jobs::history`](crate::Jobs::history) takes its name, too.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -122,17 +151,8 @@ pub(crate) async fn flush(ledger: &LedgerRegister, stored: Stored) -> Result<(),
 /// # Cancel safety
 /// Cancel safe.
 pub async fn history(coord: &Coordinator, job: &str) -> Result<Vec<TickRecord>, Error> {
-    // The ledger first: a record that moves meanwhile is then seen twice, which is once, and never not at all.
-    let ledger = coord.register_of(
-        Class::internal("~ledger")
-            .resource(job)
-            .map_err(CoreError::from)?,
-    );
-    let out = match ledger.get().await? {
-        Some(register) => crate::ledger::Ledger::decode(job, &register.value)?.out,
-        None => Vec::new(),
-    };
-    let (mut page, _) = read(job, &coord.register_of(history_name(job)?)).await?;
-    page.add(&out);
-    Ok(page.records)
+    let ledger = LedgerRegister::new(coord, job)?;
+    let stored = ledger.read().await?.value;
+    let out = stored.map_or_else(Vec::new, |stored| stored.ledger.out);
+    Ok(recorded(&ledger, &out).await?.records)
 }

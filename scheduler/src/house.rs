@@ -6,7 +6,7 @@ use std::time::Duration;
 use leasehold_core::{Error as CoreError, Leadership, Register, RegisterHandle};
 
 use crate::ledger::Ledger;
-use crate::scheduler::{Entry, Shared};
+use crate::scheduler::Shared;
 use crate::{Error, history, run};
 
 /// How often the leader looks through all ledgers.
@@ -98,19 +98,16 @@ async fn lead(shared: &Shared, leadership: &Leadership) -> bool {
 
 /// Looks through this node's ledgers: writes the leader's term, reaps lost runs, and moves what has ended to history.
 async fn sweep(shared: &Shared, term: u64) -> Result<(), Error> {
-    for entries in shared.entries.chunks(BATCH) {
-        let registers: Vec<_> = entries.iter().map(|e| e.ledger.register.clone()).collect();
+    let jobs: Vec<_> = shared.entries.iter().enumerate().collect();
+    for jobs in jobs.chunks(BATCH) {
+        let registers: Vec<_> = (jobs.iter())
+            .map(|(_, entry)| entry.ledger.register.clone())
+            .collect();
         let read = RegisterHandle::read(&registers).await?;
-        for (entry, register) in entries.iter().zip(read.value) {
+        for (&(job, entry), register) in jobs.iter().zip(read.value) {
+            let now_ms = read.now.wall_us / 1000;
             // One job's trouble is not the others'.
-            if let Err(error) = tidy(
-                shared,
-                entry,
-                register.as_ref(),
-                (term, read.now.wall_us / 1000),
-            )
-            .await
-            {
+            if let Err(error) = tidy(shared, job, register.as_ref(), (term, now_ms)).await {
                 tracing::warn!(job = entry.job(), %error, "cannot tidy up after a job");
             }
         }
@@ -120,10 +117,11 @@ async fn sweep(shared: &Shared, term: u64) -> Result<(), Error> {
 
 async fn tidy(
     shared: &Shared,
-    entry: &Entry,
+    job: usize,
     register: Option<&Register>,
     (term, now_ms): (u64, u64),
 ) -> Result<(), Error> {
+    let entry = &shared.entries[job];
     let Some(stored) = entry.ledger.decode(register)? else {
         return Ok(());
     };
@@ -131,6 +129,10 @@ async fn tidy(
         // Nodes of a newer version look after it.
         return Ok(());
     };
+    // Whoever asked for it says so, but may die before.
+    if stored.ledger.is_asked_for(now_ms) {
+        shared.wake(job);
+    }
     let mut reaped = stored.ledger.clone();
     run::reap(shared, &spec, &mut reaped, now_ms).await?;
     let live: Vec<u64> = reaped.running.iter().map(|run| run.fence).collect();

@@ -29,6 +29,7 @@
 
 mod builder;
 mod context;
+mod control;
 mod dispatch;
 mod error;
 mod fleet;
@@ -47,14 +48,19 @@ mod shutdown;
 
 pub use builder::Builder;
 pub use context::{JobContext, State};
+pub use control::{
+    Because, JobDetails, JobSummary, Jobs, NodeOfJob, Paused, Progress, RunToCome, RunUnderWay, Why,
+};
 pub use error::Error;
 pub use fleet::index::job_names;
 pub use handler::BoxError;
 pub use history::history;
 pub use job::{Job, JobDefinition};
+/// Zones, by whose clocks times are shown and read.
+pub use leasehold_cron::{TimeError, Zone};
 pub use leasehold_scheduler_macros::singleton_job;
 pub use leasehold_spec::{Misfire, OnCrash, Overlap, Spec, SpecError};
-pub use ledger::{Backfilled, Outcome, Resume, TickRecord, Via};
+pub use ledger::{Backfilled, Last, Outcome, Resume, TickRecord, Via};
 pub use scheduler::Scheduler;
 pub use shutdown::shutdown_signal;
 

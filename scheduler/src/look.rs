@@ -20,6 +20,8 @@ const DAY_US: u64 = 24 * 3600 * 1_000_000;
 const TURN: Duration = Duration::from_secs(1);
 /// Looks again this soon while this node may run no more jobs.
 const FULL: Duration = Duration::from_millis(250);
+/// Looks again this soon at a job that is paused.
+const PAUSED: Duration = Duration::from_secs(60);
 /// Looks this long after a run's lease has ended, if it has.
 const AFTER_LEASE: Duration = Duration::from_millis(200);
 
@@ -153,7 +155,13 @@ impl<'a> Looking<'a> {
         };
         let timing = entry.timing(&spec);
         ledger.heed(self.fleet, &timing);
-        let look_by = self.reap(&timing, &mut ledger, now).await?;
+        let mut look_by = self.reap(&timing, &mut ledger, now).await?;
+        if self.fleet.paused.is_some() || ledger.paused.is_some() {
+            // Whoever resumes says so, but may die before.
+            let env = shared.coord.env();
+            let by = env.now() + env.jittered(PAUSED);
+            look_by = Some(look_by.map_or(by, |look_by| look_by.min(by)));
+        }
         let grace_ms = u64::try_from(shared.grace.as_millis()).unwrap_or(u64::MAX);
         let is_paused = self.fleet.paused.is_some();
         let plan = plan(&mut ledger, &timing, now.ms, grace_ms, is_paused);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use leasehold_core::store::Stamped;
 use leasehold_core::{
-    Coordinator, Error as CoreError, Expect, Put, Register, RegisterHandle, RegisterReply,
+    Class, Coordinator, Error as CoreError, Expect, NameError, Put, Register, RegisterHandle,
+    RegisterReply,
 };
 
 use crate::Error;
@@ -69,6 +70,16 @@ pub(crate) struct LedgerRegister {
 }
 
 impl LedgerRegister {
+    /// That of the job with this identity.
+    pub(crate) fn new(coord: &Coordinator, id: &str) -> Result<Self, NameError> {
+        let name = Class::internal("~ledger").resource(id)?;
+        Ok(Self {
+            job: id.into(),
+            register: coord.register_of(name),
+            coord: coord.clone(),
+        })
+    }
+
     /// Reads it, with the store's time.
     pub(crate) async fn read(&self) -> Result<Stamped<Option<Stored>>, Error> {
         let registers = std::slice::from_ref(&self.register);

@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) labels: BTreeSet<String>,
     /// What the fleet is told.
     pub(crate) control: RegisterHandle,
+    /// Which ledgers people changed lately.
+    pub(crate) changes: RegisterHandle,
     /// Runs of this node, by fence, and what ends them when a later tick wants that.
     pub(crate) unwanted: Mutex<BTreeMap<u64, CancellationToken>>,
     /// Jobs that the dispatcher is to look at, now.
@@ -158,6 +160,9 @@ impl Scheduler {
         // Dropped with this future, whatever ends it.
         let _stop = shared.stop.clone().drop_guard();
         let _force = shared.force.clone().drop_guard();
+        if let Some(slots) = &shared.slots {
+            shared.fleet.say_slots(slots.available_permits());
+        }
         let following = Arc::clone(shared);
         let follow = async move { following.fleet.follow(following.stop.clone()).await };
         let follow = env.spawn(follow);

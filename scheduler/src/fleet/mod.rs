@@ -34,6 +34,8 @@ pub(crate) use view::View;
 const JOBS: &str = "jobs";
 const LABELS: &str = "labels";
 const TICK: &str = "tick";
+const SLOTS: &str = "slots";
+const HELD: &str = "held";
 /// Manifests that are kept beyond those of live nodes: a build that comes and goes is read once.
 const SPARE: usize = 16;
 /// Manifests read in one request.
@@ -103,6 +105,20 @@ impl Fleet {
         }
     }
 
+    /// Lets people know how many jobs may run here at a time.
+    pub(crate) fn say_slots(&self, slots: usize) {
+        self.coord.announce(SLOTS, slots.to_string());
+    }
+
+    /// Lets people know whether this node claims nothing, since it does not believe the store's clock.
+    pub(crate) fn say_held(&self, is_held: bool) {
+        if is_held {
+            self.coord.announce(HELD, "");
+        } else {
+            self.coord.retract(HELD);
+        }
+    }
+
     /// Tells the fleet of this node's jobs, and learns of the others', until `stop`. Then it takes back what it said:
     /// nobody waits any more for this node to claim first.
     pub(crate) async fn follow(&self, stop: CancellationToken) {
@@ -165,11 +181,44 @@ impl Fleet {
     }
 }
 
+/// A live node that has a job, as it says itself.
+pub(crate) struct Having {
+    pub(crate) node: NodeId,
+    pub(crate) label: String,
+    /// It has the labels that the job wants.
+    pub(crate) may_run: bool,
+    /// How many jobs may run on it at a time.
+    pub(crate) slots: Option<usize>,
+    /// It does not believe the store's clock.
+    pub(crate) is_held: bool,
+}
+
+/// The live nodes that have a job, for who has none itself.
+pub(crate) async fn having(coord: &Coordinator, job: &str) -> Result<Vec<Having>, Error> {
+    let members = coord.members();
+    let mut sight = Sight::default();
+    sight.read(coord, &members).await?;
+    let having = members.members.iter().filter_map(|member| {
+        let (_, manifest) = sight.manifests.get(hash_said_by(member)?)?;
+        let listed = manifest.as_ref()?.jobs.get(job)?;
+        let labels = member.meta.get(LABELS).map_or("", String::as_str);
+        let labels: Vec<_> = labels.split(", ").collect();
+        Some(Having {
+            node: member.node,
+            label: member.label.clone(),
+            may_run: listed.on.iter().all(|label| labels.contains(&&**label)),
+            slots: member.meta.get(SLOTS).and_then(|slots| slots.parse().ok()),
+            is_held: member.meta.contains_key(HELD),
+        })
+    });
+    Ok(having.collect())
+}
+
 struct Retracting<'a>(&'a Coordinator);
 
 impl Drop for Retracting<'_> {
     fn drop(&mut self) {
-        for key in [JOBS, LABELS, TICK] {
+        for key in [JOBS, LABELS, TICK, SLOTS, HELD] {
             self.0.retract(key);
         }
     }

@@ -23,6 +23,8 @@ pub enum Resume {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Backfilled {
+    /// What its runs carry.
+    pub id: String,
     /// These are going to run.
     pub accepted: Vec<i64>,
     /// These ran, and do not run again.
@@ -91,7 +93,10 @@ impl Ledger {
         if timing.spec.schedule.is_none() {
             return Err(Refused::NoSchedule);
         }
-        let mut done = Backfilled::default();
+        let mut done = Backfilled {
+            id: id.to_owned(),
+            ..Backfilled::default()
+        };
         if self.was_asked(id) {
             let mine = |pending: &&Pending| pending.id.as_deref() == Some(id);
             done.accepted = self.pending.iter().filter(mine).map(|p| p.tick).collect();
@@ -137,6 +142,13 @@ impl Ledger {
         Ok(done)
     }
 
+    /// Whether a run that somebody asked for could start now.
+    pub(crate) fn is_asked_for(&self, now_ms: u64) -> bool {
+        let asked =
+            |pending: &Pending| !pending.via.is_schedule() && pending.not_before_ms <= now_ms;
+        self.running.is_empty() && self.pending.iter().any(asked)
+    }
+
     fn enter(&mut self, tick: i64, via: Via, id: &str, now_ms: u64) {
         self.pending.push(Pending {
             tick,
@@ -148,8 +160,16 @@ impl Ledger {
         });
     }
 
-    fn was_asked(&self, id: &str) -> bool {
-        self.asked.iter().any(|known| known == id)
+    /// Whether this was entered before.
+    pub(crate) fn was_asked(&self, id: &str) -> bool {
+        let id = Some(id);
+        self.asked.iter().any(|known| Some(&**known) == id)
+            || self
+                .pending
+                .iter()
+                .any(|pending| pending.id.as_deref() == id)
+            || self.running.iter().any(|run| run.id.as_deref() == id)
+            || self.out.iter().any(|record| record.id.as_deref() == id)
     }
 
     fn remember(&mut self, id: &str) {

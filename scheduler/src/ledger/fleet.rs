@@ -13,7 +13,7 @@ const ON_THE_WAY_S: i64 = 5;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FleetControl {
     format: u32,
-    /// Counts the words.
+    /// Rises with each word; at least the store's time in ms, so that it also does after the data was lost.
     pub(crate) order: u64,
     pub(crate) paused: Option<Pause>,
     /// The latest resume: from when to when the fleet was paused, and what is to become of the ticks between.
@@ -66,7 +66,7 @@ impl FleetControl {
         if self.paused.is_some() {
             return false;
         }
-        self.order += 1;
+        self.order = (self.order + 1).max(pause.since_ms);
         self.paused = Some(pause);
         true
     }
@@ -76,7 +76,7 @@ impl FleetControl {
         let Some(pause) = self.paused.take() else {
             return false;
         };
-        self.order += 1;
+        self.order = (self.order + 1).max(now_ms);
         self.resumed = Some(Resumed {
             since_ms: pause.since_ms,
             until_ms: now_ms.max(pause.since_ms),

@@ -6,8 +6,8 @@ mod plan;
 mod record;
 mod timing;
 
-pub(crate) use control::Refused;
 pub use control::{Backfilled, Resume};
+pub(crate) use control::{MOST_PENDING, Refused};
 pub(crate) use fleet::FleetControl;
 pub(crate) use plan::{Plan, Start, plan};
 pub use record::{Outcome, TickRecord, Via};
@@ -42,6 +42,12 @@ pub(crate) struct Ledger {
     pub(crate) name: String,
     /// The specifications this job has had, and which of them is in force.
     pub(crate) versions: Versions,
+    /// From when on there is a ledger of the job: nothing is known of ticks up to here.
+    #[serde(default = "never", skip_serializing_if = "is_never")]
+    pub(crate) created: i64,
+    /// From when on the specification is in force.
+    #[serde(default = "never", skip_serializing_if = "is_never")]
+    pub(crate) since: i64,
     /// Every tick up to here is claimed, pending or disposed of, and can never be claimed again as one that is due.
     pub(crate) cursor: i64,
     /// Ticks up to here are wanted however late they are.
@@ -60,6 +66,9 @@ pub(crate) struct Ledger {
     pub(crate) fleet_seen: u64,
     /// Ended ticks that history does not have yet.
     pub(crate) out: Vec<TickRecord>,
+    /// The latest end that history took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last: Option<Last>,
     /// The latest success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) succeeded: Option<Success>,
@@ -143,6 +152,16 @@ pub(crate) struct Success {
     pub(crate) ended_ms: u64,
 }
 
+/// The latest end of a tick, in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Last {
+    /// The tick, or the last second of a range (seconds since 1970).
+    pub tick: i64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
 /// How a run ended.
 #[derive(Clone)]
 pub(crate) struct End<'a> {
@@ -184,6 +203,8 @@ impl Ledger {
             versions: Versions::new(&version_of(&spec), None, Some(spec.clone())),
             spec,
             name: name.to_owned(),
+            created: now_s,
+            since: now_s,
             cursor: now_s,
             wanted_until: never(),
             running: Vec::new(),
@@ -191,6 +212,7 @@ impl Ledger {
             paused: None,
             fleet_seen: 0,
             out: Vec::new(),
+            last: None,
             succeeded: None,
             asked: Vec::new(),
             term: 0,
@@ -198,6 +220,7 @@ impl Ledger {
             rest: BTreeMap::new(),
         };
         if let Some(known) = known {
+            ledger.created = known;
             ledger.cursor = known;
             ledger.lost_data(now_s.max(known));
         }
@@ -283,9 +306,20 @@ impl Ledger {
                 self.dispose(first, now_s, Outcome::Missed);
             }
             self.spec = spec;
+            self.since = now_s;
             self.cursor = self.cursor.max(now_s);
         }
         self.versions.apply(decision, now_us);
+    }
+
+    /// The latest end there is a record of.
+    pub(crate) fn last(&self) -> Option<Last> {
+        let mut ends = self.out.iter().rev().filter(|record| !record.late);
+        let end = ends.next().map(|record| Last {
+            tick: record.end,
+            outcome: record.outcome,
+        });
+        end.or(self.last)
     }
 
     /// The specification's words, as [`Spec::from_words`] reads them.

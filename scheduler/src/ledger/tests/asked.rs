@@ -49,6 +49,7 @@ fn a_backfill_takes_only_what_is_over_and_did_not_run() {
     let records = [ran, missed];
     let done = backfill(&mut ledger, "b1", (21_600, 46_000), &records, Some(22_000)).unwrap();
     let expected = Backfilled {
+        id: "b1".into(),
         accepted: vec![25_200, 32_400, 36_000],
         ran: vec![28_800],
         under_way: vec![39_600],
