@@ -29,15 +29,18 @@ impl Jobs {
         let recorded = history::recorded(&found.ledger, &ledger.out).await?;
         let spec = spec_of(ledger)?;
         let now_ms = found.now.wall_us / 1000;
-        let facts = Facts {
-            job: &found.ledger.job,
-            ledger,
-            fleet: &fleet,
-            recorded: &recorded,
-            now_ms,
-            label: &|node| label_of(&self.coord, node),
+        let told = {
+            let facts = Facts {
+                job: &found.ledger.job,
+                ledger,
+                fleet: &fleet,
+                recorded: &recorded,
+                now_ms,
+                label: &|node| label_of(&self.coord, node),
+            };
+            facts.explain(Some(&spec), at)
         };
-        let because = match facts.explain(Some(&spec), at) {
+        let because = match told {
             Told::Because(because) => because,
             Told::Due => self.unclaimed(&found, &spec.only_on).await?,
         };

@@ -184,26 +184,8 @@ impl fmt::Display for Why {
             Because::Due { nodes } => {
                 write!(f, "{due} about to be claimed by one of {}", Nodes(nodes))
             }
-            Because::NotDue { starts_ms, paused } => {
-                let left = Duration::from_millis(starts_ms.saturating_sub(self.now_ms));
-                write!(f, "is not due yet, but in {}", Long(left))?;
-                match paused {
-                    Some(paused) => write!(f, "; now the job {}", self.paused(paused)),
-                    None => Ok(()),
-                }
-            }
-            Because::NotATick { before, after } => {
-                f.write_str("is not a tick of the schedule")?;
-                let told = |time: &i64| self.zone.show(*time);
-                match (before.as_ref().map(told), after.as_ref().map(told)) {
-                    (Some(before), Some(after)) => {
-                        write!(f, ": the nearest are {before} and {after}")
-                    }
-                    (Some(before), None) => write!(f, ": the last is {before}"),
-                    (None, Some(after)) => write!(f, ": the first is {after}"),
-                    (None, None) => Ok(()),
-                }
-            }
+            Because::NotDue { starts_ms, paused } => self.not_due(f, *starts_ms, paused.as_ref()),
+            Because::NotATick { before, after } => self.not_a_tick(f, *before, *after),
             Because::NoSchedule => {
                 f.write_str("is no tick: the job only runs when it is asked for")
             }
@@ -245,6 +227,38 @@ impl Why {
             format!(": {}", paused.reason)
         };
         format!("is paused{whole} since {since} by {by}{reason}")
+    }
+
+    fn not_due(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        starts_ms: u64,
+        paused: Option<&Paused>,
+    ) -> fmt::Result {
+        let left = Duration::from_millis(starts_ms.saturating_sub(self.now_ms));
+        write!(f, "is not due yet, but in {}", Long(left))?;
+        match paused {
+            Some(paused) => write!(f, "; now the job {}", self.paused(paused)),
+            None => Ok(()),
+        }
+    }
+
+    fn not_a_tick(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        before: Option<i64>,
+        after: Option<i64>,
+    ) -> fmt::Result {
+        f.write_str("is not a tick of the schedule")?;
+        let told = |time: i64| self.zone.show(time);
+        match (before.map(told), after.map(told)) {
+            (Some(before), Some(after)) => {
+                write!(f, ": the nearest are {before} and {after}")
+            }
+            (Some(before), None) => write!(f, ": the last is {before}"),
+            (None, Some(after)) => write!(f, ": the first is {after}"),
+            (None, None) => Ok(()),
+        }
     }
 
     fn attempts(&self, f: &mut fmt::Formatter<'_>, records: &[TickRecord]) -> fmt::Result {
