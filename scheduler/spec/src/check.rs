@@ -3,31 +3,40 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use leasehold_cron::Zone;
+
 use crate::words::duration_text;
 use crate::{Misfire, OnCrash, Overlap, Spec, SpecError};
 
-/// From where the distance of ticks is measured: 2026-01-01, and as many ticks as show each pattern of a day.
+/// From where the distance of ticks is measured, 2026-01-01, and how many: a year of a daily job's, with the changes of
+/// its clocks.
 const FROM: i64 = 1_767_225_600;
-const TICKS: usize = 200;
+const TICKS: usize = 400;
 
-pub(crate) fn contradictions(spec: &Spec, said: &BTreeMap<&str, &str>) -> Result<(), SpecError> {
-    let refuse = |word: &str, problem: &str| Err(SpecError::new(word, problem));
+pub(crate) fn contradictions(
+    spec: &Spec,
+    zone: &Zone,
+    said: &BTreeMap<&str, &str>,
+) -> Vec<SpecError> {
+    let mut problems = Vec::new();
+    let mut refuse = |word: &str, problem: String| problems.push(SpecError::new(word, problem));
+    if said.contains_key("dst") && *zone == Zone::UTC {
+        let problem = "`dst` says what to do when clocks change, and those of UTC never do: name a zone, as in \
+                       `tz = \"Europe/Berlin\"`";
+        refuse("dst", problem.into());
+    }
     if spec.timeout == Some(Duration::ZERO) {
-        return refuse(
-            "timeout",
-            "a `timeout` of nothing lets nothing run: leave it out for none",
-        );
+        let problem = "a `timeout` of nothing lets nothing run: leave it out for none";
+        refuse("timeout", problem.into());
     }
     if said.contains_key("backoff") && spec.retries == 0 && spec.on_crash == OnCrash::Skip {
-        return refuse(
-            "backoff",
-            "a `backoff` without `retries` or `on_crash = \"retry\"` does nothing",
-        );
+        let problem = "a `backoff` without `retries` or `on_crash = \"retry\"` does nothing";
+        refuse("backoff", problem.into());
     }
     if matches!(spec.misfire, Misfire::RunAll { .. }) && spec.overlap == Overlap::CancelRunning {
         let problem = "`misfire = \"run_all\"` wants each tick to run, `overlap = \"cancel_running\"` only the latest: \
                        choose `run_once`, or another `overlap`";
-        return refuse("misfire", problem);
+        refuse("misfire", problem.into());
     }
     if !spec.jitter.is_zero()
         && let Some(gap) = shortest_gap(spec)
@@ -38,9 +47,9 @@ pub(crate) fn contradictions(spec: &Spec, said: &BTreeMap<&str, &str>) -> Result
             duration_text(spec.jitter),
             duration_text(gap)
         );
-        return Err(SpecError::new("jitter", problem));
+        refuse("jitter", problem);
     }
-    Ok(())
+    problems
 }
 
 /// Between two ticks, of the next ones.

@@ -25,3 +25,4 @@ mod words;
 pub use error::SpecError;
 pub use policy::{Misfire, OnCrash, Overlap};
 pub use spec::Spec;
+pub use words::duration_text;

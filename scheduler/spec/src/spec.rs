@@ -1,9 +1,11 @@
 //! The specification.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use leasehold_cron::Schedule;
+use leasehold_cron::{Dst, Schedule, Zone};
 
 use crate::words::{duration, duration_text};
 use crate::{Misfire, OnCrash, Overlap, SpecError, check};
@@ -21,7 +23,8 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Spec {
-    /// `schedule`: when it is due, in its zone; `None` (written `-`) is never by itself, only when triggered.
+    /// `schedule`, `tz` and `dst`: when it is due, by the clocks of its zone; `None` (written `-`, whatever the zone) is
+    /// never by itself, only when triggered.
     pub schedule: Option<Schedule>,
     /// `misfire`: what to do with ticks that no node could start in time.
     pub misfire: Misfire,
@@ -60,35 +63,65 @@ impl Default for Spec {
 
 impl Spec {
     /// The words that there are.
-    pub const WORDS: [&'static str; 9] = [
-        "schedule", "misfire", "overlap", "jitter", "timeout", "retries", "backoff", "on_crash",
-        "only_on",
+    pub const WORDS: [&'static str; 11] = [
+        "schedule", "tz", "dst", "misfire", "overlap", "jitter", "timeout", "retries", "backoff",
+        "on_crash", "only_on",
     ];
 
     /// Reads a specification from its words, in any order. What is not said has its default; `schedule` has none.
     ///
     /// # Errors
-    /// [`SpecError`] with the word that is wrong: unknown, unreadable, or at odds with another one.
+    /// [`SpecError`] with the word that is wrong: unknown, unreadable, or at odds with another one. If several are, the
+    /// first of what [`check`](Self::check) says.
     pub fn from_words<'a>(
         words: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, SpecError> {
+        Self::check(words).map_err(|mut problems| problems.swap_remove(0))
+    }
+
+    /// As [`from_words`](Self::from_words), with all that is wrong.
+    ///
+    /// ```
+    /// use leasehold_spec::Spec;
+    ///
+    /// let problems = Spec::check([("schedule", "61 * * * *"), ("jitter", "5")]).unwrap_err();
+    /// assert_eq!(problems.len(), 2);
+    /// assert_eq!((problems[0].word.as_str(), problems[1].word.as_str()), ("schedule", "jitter"));
+    /// ```
+    ///
+    /// # Errors
+    /// At least one, in the order of the words. Whether words are at odds is told once each of them can be read.
+    pub fn check<'a>(
+        words: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, Vec<SpecError>> {
         let mut spec = Self::default();
+        let (mut zone, mut dst) = (Zone::UTC, Dst::default());
         let mut said = BTreeMap::new();
+        let mut problems = Vec::new();
         for (word, text) in words {
-            if said.insert(word, text).is_some() {
-                return Err(SpecError::new(word, format!("`{word}` is given twice")));
-            }
-            spec.set(word, text)
-                .map_err(|problem| SpecError::new(word, problem))?;
+            let read = match (said.insert(word, text), word) {
+                (Some(_), _) => Err(format!("`{word}` is given twice")),
+                (None, "tz") => set(&mut zone, text),
+                (None, "dst") => set(&mut dst, text),
+                (None, _) => spec.set(word, text),
+            };
+            problems.extend(read.err().map(|problem| SpecError::new(word, problem)));
         }
         if !said.contains_key("schedule") {
-            return Err(SpecError::new(
-                "schedule",
-                "a job has a `schedule`; `-` is never by itself",
-            ));
+            let problem =
+                "a job has a `schedule`: a cron expression, or `-` if it is never due by itself";
+            problems.push(SpecError::new("schedule", problem));
         }
-        check::contradictions(&spec, &said)?;
-        Ok(spec)
+        let schedule = spec.schedule.take();
+        spec.schedule = schedule.map(|schedule| schedule.in_zone(zone.clone()).dst(dst));
+        if problems.is_empty() {
+            problems = check::contradictions(&spec, &zone, &said);
+        }
+        if problems.is_empty() {
+            Ok(spec)
+        } else {
+            Err(problems)
+        }
     }
 
     fn set(&mut self, word: &str, text: &str) -> Result<(), String> {
@@ -121,48 +154,55 @@ impl Spec {
     pub fn words(&self) -> BTreeMap<&'static str, String> {
         let default = Self::default();
         let schedule = self.schedule.as_ref();
-        let schedule = schedule.map_or_else(|| OFF.to_owned(), ToString::to_string);
-        let mut words = BTreeMap::from([("schedule", schedule)]);
-        let mut say = |differs: bool, word: &'static str, text: String| {
-            if differs {
-                words.insert(word, text);
-            }
-        };
-        say(
-            self.misfire != default.misfire,
-            "misfire",
-            self.misfire.to_string(),
-        );
-        say(
-            self.overlap != default.overlap,
-            "overlap",
-            self.overlap.to_string(),
-        );
-        say(
-            self.jitter != default.jitter,
-            "jitter",
-            duration_text(self.jitter),
-        );
-        if let Some(timeout) = self.timeout {
-            say(true, "timeout", duration_text(timeout));
-        }
-        say(
-            self.retries != default.retries,
-            "retries",
-            self.retries.to_string(),
-        );
-        say(
-            self.backoff != default.backoff,
-            "backoff",
-            duration_text(self.backoff),
-        );
-        say(
-            self.on_crash != default.on_crash,
-            "on_crash",
-            self.on_crash.to_string(),
-        );
-        say(!self.only_on.is_empty(), "only_on", self.only_on.join(", "));
+        let zone = schedule
+            .map(Schedule::zone)
+            .filter(|zone| **zone != Zone::UTC);
+        let dst = zone.and(schedule).map(Schedule::dst_policy);
+        let words = [
+            (
+                "schedule",
+                Some(schedule.map_or_else(|| OFF.to_owned(), ToString::to_string)),
+            ),
+            ("tz", zone.map(ToString::to_string)),
+            (
+                "dst",
+                dst.filter(|dst| *dst != Dst::default())
+                    .map(|dst| dst.to_string()),
+            ),
+            (
+                "misfire",
+                (self.misfire != default.misfire).then(|| self.misfire.to_string()),
+            ),
+            (
+                "overlap",
+                (self.overlap != default.overlap).then(|| self.overlap.to_string()),
+            ),
+            (
+                "jitter",
+                (self.jitter != default.jitter).then(|| duration_text(self.jitter)),
+            ),
+            ("timeout", self.timeout.map(duration_text)),
+            (
+                "retries",
+                (self.retries != default.retries).then(|| self.retries.to_string()),
+            ),
+            (
+                "backoff",
+                (self.backoff != default.backoff).then(|| duration_text(self.backoff)),
+            ),
+            (
+                "on_crash",
+                (self.on_crash != default.on_crash).then(|| self.on_crash.to_string()),
+            ),
+            (
+                "only_on",
+                (!self.only_on.is_empty()).then(|| self.only_on.join(", ")),
+            ),
+        ];
         words
+            .into_iter()
+            .filter_map(|(word, text)| Some((word, text?)))
+            .collect()
     }
 
     /// Attempts at a tick, the first one included, if `crashes` of them ended with their node.
@@ -176,6 +216,32 @@ impl Spec {
         let doublings = attempt.saturating_sub(1).min(16);
         (self.backoff * 2_u32.pow(doublings)).min(LONGEST_BACKOFF.max(self.backoff))
     }
+}
+
+/// As the attribute says it: `"0 2 * * *", tz = "Europe/Berlin", retries = 3`.
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = self.words();
+        for (place, word) in Self::WORDS
+            .iter()
+            .filter(|word| words.contains_key(*word))
+            .enumerate()
+        {
+            let text = &words[word];
+            match (place, *word) {
+                (0, _) => write!(f, "\"{text}\"")?,
+                (_, "retries") => write!(f, ", {word} = {text}")?,
+                _ => write!(f, ", {word} = \"{text}\"")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a value into its place.
+fn set<T: FromStr<Err: ToString>>(place: &mut T, text: &str) -> Result<(), String> {
+    *place = text.parse().map_err(|error: T::Err| error.to_string())?;
+    Ok(())
 }
 
 fn parse_schedule(text: &str) -> Result<Option<Schedule>, String> {

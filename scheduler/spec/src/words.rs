@@ -11,7 +11,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     read.map_err(|_| format!("`{text}` is no duration: write it like `30s`, `10m` or `1h 30m`"))
 }
 
-pub(crate) fn duration_text(duration: Duration) -> String {
+/// A duration as the words have it, which reads back as the same: `1m 30s`.
+///
+/// ```
+/// use std::time::Duration;
+/// assert_eq!(leasehold_spec::duration_text(Duration::from_millis(90_500)), "1m 30s 500ms");
+/// ```
+pub fn duration_text(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
