@@ -1,10 +1,10 @@
 //! Building a scheduler: everything that can be wrong with it is said here, before anything is claimed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use leasehold_core::{Class, Coordinator};
+use leasehold_core::{Class, Coordinator, NameError, ResourceName};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,11 +12,11 @@ use tokio_util::task::TaskTracker;
 use crate::context::States;
 use crate::control::wake_name;
 use crate::error::REVISION_VARIABLE;
-use crate::fleet::{Fleet, Listed, Manifest};
+use crate::fleet::{self, Fleet, Listed};
 use crate::ledger::{Words, version_of};
 use crate::registers::LedgerRegister;
 use crate::scheduler::{Entry, Shared, control_name, leader_name};
-use crate::{Error, Job, Scheduler, metrics};
+use crate::{Error, Job, Manifest, Scheduler, metrics};
 
 /// Settings of a scheduler. Made by [`Scheduler::builder`].
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct Builder {
     coord: Coordinator,
     states: States,
     jobs: Vec<Job>,
+    manifest: Option<Manifest>,
     grace: Duration,
     run_ttl: Duration,
     leader_ttl: Duration,
@@ -40,6 +41,7 @@ impl Builder {
             coord: coord.clone(),
             states: States::default(),
             jobs: Vec::new(),
+            manifest: None,
             grace: Duration::from_secs(5),
             run_ttl: Duration::from_secs(30),
             leader_ttl: Duration::from_secs(15),
@@ -59,6 +61,29 @@ impl Builder {
     /// Jobs: `jobs![report::nightly, cache::refresh]`. May be called again; jobs add up.
     pub fn jobs(mut self, jobs: impl IntoIterator<Item = Job>) -> Self {
         self.jobs.extend(jobs);
+        self
+    }
+
+    /// The names of the jobs that this scheduler must have, all of them and no others: `build()` refuses to start if a job
+    /// was forgotten in `jobs![..]`, lost in a merge, or compiled out, and says which. May be called again; manifests add
+    /// up.
+    ///
+    /// A list, or the text of a file that is checked in, with a name a line: what runs where is then seen in each review.
+    ///
+    /// ```
+    /// # use leasehold_core::{Coordinator, store::MemoryStore};
+    /// # use leasehold_scheduler::{Scheduler, jobs};
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let coord = Coordinator::builder(MemoryStore::new(), "billing").connect().await?;
+    /// let forgotten = Scheduler::builder(&coord)
+    ///     .jobs(jobs![])
+    ///     .registered_jobs(["billing::nightly"]) // or include_str!("jobs.txt")
+    ///     .build();
+    /// assert!(forgotten.unwrap_err().to_string().contains("add its function to `jobs![..]`"));
+    /// # Ok::<(), leasehold_scheduler::Error>(()) }).unwrap();
+    /// ```
+    pub fn registered_jobs(mut self, manifest: impl Into<Manifest>) -> Self {
+        self.manifest.get_or_insert_default().add(manifest.into());
         self
     }
 
@@ -111,7 +136,7 @@ impl Builder {
     /// Checks everything; claims nothing yet.
     ///
     /// # Errors
-    /// [`Error::MissingState`], [`Error::DuplicateJob`], [`Error::Spec`], [`Error::Label`],
+    /// [`Error::Manifest`], [`Error::DuplicateJob`], [`Error::MissingState`], [`Error::Spec`], [`Error::Label`],
     /// [`Error::Revision`], and names or TTLs that cannot be used.
     pub fn build(self) -> Result<Scheduler, Error> {
         metrics::describe();
@@ -132,13 +157,12 @@ impl Builder {
             return Err(Error::Label { label });
         }
         let revision = revision_said(std::env::var_os(REVISION_VARIABLE))?.or(self.revision);
-        let mut names = BTreeSet::new();
+        if let Some(manifest) = &self.manifest {
+            manifest.check(&self.jobs)?;
+        }
+        check_names(&self.jobs)?;
         let mut entries = Vec::new();
         for job in self.jobs {
-            if !names.insert(Arc::clone(&job.name)) {
-                let job = job.name.to_string();
-                return Err(Error::DuplicateJob { job });
-            }
             let missing = job.requirements.iter().find(|need| !self.states.has(need));
             if let Some(missing) = missing {
                 return Err(Error::MissingState {
@@ -148,7 +172,7 @@ impl Builder {
             }
             let spec = job.spec()?.clone();
             let id: Arc<str> = job.id().into();
-            let name = Class::internal("~ledger").resource(&id)?;
+            let name = ledger_name(&id)?;
             let words: Words = (spec.words().into_iter())
                 .map(|(word, said)| (word.to_owned(), said))
                 .collect();
@@ -169,7 +193,7 @@ impl Builder {
         let listed = entries
             .iter()
             .map(|entry| (entry.id().to_owned(), listed(entry)));
-        let manifest = Manifest::new(revision, listed.collect());
+        let manifest = fleet::Manifest::new(revision, listed.collect());
         let fleet = Fleet::new(&self.coord, manifest, &self.labels);
         let election = self.coord.election_of(leader_name()).ttl(self.leader_ttl);
         let (wake, wakes) = mpsc::unbounded_channel();
@@ -202,6 +226,30 @@ impl Builder {
     pub async fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<(), Error> {
         self.build()?.run_until(stop).await
     }
+}
+
+fn ledger_name(job: &str) -> Result<ResourceName, NameError> {
+    Class::internal("~ledger").resource(job)
+}
+
+/// No name, of today or of before, is that of two jobs: they would share a ledger, now or after a renaming. A job may have
+/// gone back to a name that it had.
+fn check_names(jobs: &[Job]) -> Result<(), Error> {
+    let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+    for (place, job) in jobs.iter().enumerate() {
+        for name in std::iter::once(job.name()).chain(job.aliases()) {
+            ledger_name(name)?;
+            let other = *taken.entry(name).or_insert(place);
+            if other != place {
+                return Err(Error::DuplicateJob {
+                    job: name.to_owned(),
+                    first: jobs[other].described(),
+                    second: job.described(),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn listed(entry: &Entry) -> Listed {

@@ -95,6 +95,24 @@ impl JobContext {
         &self.0.cancelled
     }
 
+    /// What the scheduler was given with `.state(..)` of this type. A job by code declares it with
+    /// [`needs`](crate::JobBuilder::needs), so that `build()` refuses to start without it; functions with the attribute
+    /// take `State<T>` as an argument instead.
+    ///
+    /// # Panics
+    /// If there is none. That ends the run as failed, with what to do in the text.
+    pub fn state<T: Clone + Send + Sync + 'static>(&self) -> T {
+        let state = self.0.states.get::<T>();
+        state.unwrap_or_else(|| {
+            panic!(
+                "job `{}` asks for state of type {}, which the scheduler was not given: add `.state(..)` to the \
+                 scheduler, and `.needs::<_>()` to the job so that `build()` says it",
+                self.0.job,
+                type_name::<T>()
+            )
+        })
+    }
+
     /// The coordinator the scheduler runs on.
     pub fn coordinator(&self) -> &Coordinator {
         &self.0.coord

@@ -2,6 +2,8 @@
 
 use leasehold_spec::SpecError;
 
+use crate::manifest::difference;
+
 /// Overrides [`Builder::revision`](crate::Builder::revision).
 pub(crate) const REVISION_VARIABLE: &str = "LEASEHOLD_REVISION";
 
@@ -20,13 +22,31 @@ pub enum Error {
         /// The type its `State` argument names.
         type_name: &'static str,
     },
-    /// Two jobs have one name.
+    /// Two jobs have one name, or one of them had the other's.
     #[error(
-        "two jobs are named `{job}`: a name is a job's identity in the store; give one of them `name = \"..\"`"
+        "`{job}` is a name of two jobs:\n  {first}\n  {second}\na name is a job's identity in the store: give one of them \
+         another (`name = \"..\"`); if they are the same job, list it once"
     )]
     DuplicateJob {
         /// The name.
         job: String,
+        /// What the one is: its name, former ones, and its specification.
+        first: String,
+        /// What the other is.
+        second: String,
+    },
+    /// The jobs are not those of the manifest.
+    #[error(
+        "the jobs of this scheduler are not those of its manifest:{}",
+        difference(missing, unlisted, renamed)
+    )]
+    Manifest {
+        /// Jobs of the manifest that the scheduler was not given.
+        missing: Vec<String>,
+        /// Jobs of the scheduler that are not in the manifest.
+        unlisted: Vec<String>,
+        /// Names in the manifest that a job had before, with the name it has now.
+        renamed: Vec<(String, String)>,
     },
     /// A job's specification cannot be meant.
     #[error("job `{job}`, `{word}`: {error}", word = error.word)]

@@ -10,27 +10,28 @@ use crate::context::Requirement;
 use crate::handler::{BoxError, Handler};
 use crate::{Error, JobContext};
 
-/// A job. Made by `#[singleton_job]` and [`jobs!`](crate::jobs), or by [`Job::new`].
+/// A job. Made by `#[singleton_job]` and [`jobs!`](crate::jobs), or by [`Job::builder`].
 #[derive(Clone)]
 pub struct Job {
     pub(crate) name: Arc<str>,
     /// Former names, newest first.
     pub(crate) aliases: Vec<Arc<str>>,
-    spec: Result<Spec, SpecError>,
+    pub(crate) spec: Result<Spec, SpecError>,
     pub(crate) requirements: Vec<Requirement>,
     pub(crate) handler: Arc<Handler>,
 }
 
 /// What `#[singleton_job]` implements on the struct it puts beside the function.
 pub trait JobDefinition {
-    /// The job.
-    fn job() -> Job;
+    /// The jobs, one for each attribute, in the order in which they are written.
+    fn jobs() -> Vec<Job>;
 }
 
 /// Lists jobs by the paths of their functions, as a `Vec<Job>`.
 ///
 /// A job that nobody lists does not run: nothing is registered behind the scenes, so nothing can get lost when a crate
-/// is linked. The compiler warns that its function is never used, unless it is `pub`.
+/// is linked. The compiler warns that its function is never used, unless it is `pub`; a manifest
+/// ([`Builder::registered_jobs`](crate::Builder::registered_jobs)) says which jobs the list must have.
 ///
 /// ```
 /// mod mail {
@@ -45,11 +46,11 @@ pub trait JobDefinition {
 #[macro_export]
 macro_rules! jobs {
     () => { ::std::vec::Vec::<$crate::Job>::new() };
-    ($($job:path),+ $(,)?) => { ::std::vec![$(<$job as $crate::JobDefinition>::job()),+] };
+    ($($job:path),+ $(,)?) => { [$(<$job as $crate::JobDefinition>::jobs()),+].concat() };
 }
 
 impl Job {
-    /// A job by code. Its name is its identity in the store: a renamed job is a new one.
+    /// A job by code, of which nothing but its schedule is to be said; [`Job::builder`] says more.
     ///
     /// ```
     /// use leasehold_scheduler::{BoxError, Job};
@@ -94,6 +95,22 @@ impl Job {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The names that it had before, newest first.
+    pub fn aliases(&self) -> impl Iterator<Item = &str> {
+        self.aliases.iter().map(|alias| &**alias)
+    }
+
+    /// Its name, former ones, and specification, for an error.
+    pub(crate) fn described(&self) -> String {
+        let name = format!("`{}`", self.name);
+        let text =
+            (self.aliases.iter()).fold(name, |text, alias| text + ", before `" + alias + "`");
+        match &self.spec {
+            Ok(spec) => format!("{text}: {spec}"),
+            Err(error) => format!("{text}: {error}"),
+        }
     }
 
     /// What it is in the store, and stays when it is renamed: its first name, which is its last alias; or its name, if it

@@ -37,8 +37,10 @@ mod handler;
 mod history;
 mod house;
 mod job;
+mod job_builder;
 mod ledger;
 mod look;
+mod manifest;
 mod metrics;
 mod rank;
 mod registers;
@@ -56,11 +58,12 @@ pub use fleet::index::job_names;
 pub use handler::BoxError;
 pub use history::history;
 pub use job::{Job, JobDefinition};
-/// Zones, by whose clocks times are shown and read.
-pub use leasehold_cron::{TimeError, Zone};
+pub use job_builder::JobBuilder;
+pub use leasehold_cron::{Dst, Schedule, TimeError, Zone};
 pub use leasehold_scheduler_macros::singleton_job;
 pub use leasehold_spec::{Misfire, OnCrash, Overlap, Spec, SpecError};
 pub use ledger::{Backfilled, Last, Outcome, Resume, TickRecord, Via};
+pub use manifest::Manifest;
 pub use scheduler::Scheduler;
 pub use shutdown::shutdown_signal;
 

@@ -2,7 +2,9 @@
 
 use proc_macro2::Span;
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, ItemFn, Result, ReturnType, Safety, Type};
+use syn::{FnArg, ItemFn, Result, ReturnType, Safety, Type};
+
+use crate::problems::Problems;
 
 /// What an expansion needs to know of the function.
 pub(crate) struct Function {
@@ -57,24 +59,6 @@ impl Function {
                 ReturnType::Type(_, ty) => ty.span(),
             },
         })
-    }
-}
-
-/// Errors that are shown together.
-#[derive(Debug, Default)]
-struct Problems(Option<Error>);
-
-impl Problems {
-    fn add(&mut self, place: &impl quote::ToTokens, message: &str) {
-        let error = Error::new_spanned(place, message);
-        match &mut self.0 {
-            Some(first) => first.combine(error),
-            none => *none = Some(error),
-        }
-    }
-
-    fn into_result(self) -> Result<()> {
-        self.0.map_or(Ok(()), Err)
     }
 }
 

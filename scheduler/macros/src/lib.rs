@@ -2,8 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod attributes;
 mod expand;
 mod function;
+mod nearest;
+mod problems;
 
 use proc_macro::TokenStream;
 

@@ -9,4 +9,7 @@ async fn control_character() {}
 #[singleton_job("@daily", name = "one", name = "two", crate = leasehold_scheduler)]
 async fn twice() {}
 
+#[singleton_job("@daily", aliases = ["fine", "", "two\nlines"], crate = leasehold_scheduler)]
+async fn former_ones() {}
+
 fn main() {}
