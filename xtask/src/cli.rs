@@ -23,7 +23,7 @@ enum Takes {
     All,
 }
 
-const TASKS: [Task; 8] = [
+const TASKS: [Task; 9] = [
     Task {
         name: "test",
         about: "install what the tests need (redis-server), then run every test of every crate;\n\
@@ -72,6 +72,13 @@ const TASKS: [Task; 8] = [
                 holders met or somebody waited in vain: `--store redis|sqlite [--minutes 10] [--seed 1]`",
         takes: Takes::All,
         run: |arguments| proofs::run("soak", arguments),
+    },
+    Task {
+        name: "scale",
+        about: "three processes with many jobs on a Redis server of its own; fails if a tick has not exactly one\n\
+                outcome, or starts are late: `[every-second|idle|failover] [--jobs N] [--seconds S]`",
+        takes: Takes::All,
+        run: |arguments| proofs::run_fast("scale", arguments),
     },
     Task {
         name: "cancellations",
@@ -204,7 +211,7 @@ mod tests {
         assert_eq!(
             parsed("tset"),
             "unknown command `tset`; the commands are: test, check, sim, bench, rust-versions, dependencies, \
-             soak, cancellations"
+             soak, scale, cancellations"
         );
         assert!(parsed("--quiet test").starts_with("unknown flag `--quiet`"));
         assert!(parsed("test --release").contains("after `--`"));
