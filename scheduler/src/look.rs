@@ -181,6 +181,11 @@ impl<'a> Looking<'a> {
             match plan {
                 // Versions are the store's time of writing: a register that nobody writes expires, and with it the cursor.
                 Plan::Wait(next) if stored.version.saturating_add(DAY_US) > now.us => {
+                    // What was announced changes with time, and not with the job's next tick, which may be a year away.
+                    let is_undecided = entry.version != ledger.versions.current;
+                    let env = shared.coord.env();
+                    let decided_by = is_undecided.then(|| env.now() + env.jittered(LOOK));
+                    let look_by = [look_by, decided_by].into_iter().flatten().min();
                     return Ok(done(ledger.cursor, Next::Start(next, look_by)));
                 }
                 Plan::Later => {

@@ -225,6 +225,26 @@ async fn a_changed_schedule_waits_until_no_live_node_has_the_old_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rare_jobs_new_schedule_does_not_wait_for_a_tick_of_the_old_one() {
+    let (env, store, rows) = setup();
+    let old = Node::start(&store, &env, vec![counting("job", "0 0 1 7 *", &rows)]).await;
+    env.sleep(Duration::from_secs(20)).await;
+    // Beside the old one it has to live for 30 s.
+    let new = Node::start(&store, &env, vec![counting("job", "* * * * * *", &rows)]).await;
+    env.sleep(Duration::from_secs(25)).await;
+    assert_eq!(rows.take(), []);
+    env.sleep(Duration::from_secs(25)).await;
+    assert!(rows.take().len() > 5);
+    // Rolled back: two TTLs after the last new one, and the old one's ticks are a year away.
+    new.drain().await;
+    env.sleep(Duration::from_secs(40)).await;
+    rows.take();
+    env.sleep(Duration::from_secs(60)).await;
+    assert_eq!(rows.take(), []);
+    old.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rare_jobs_ledger_is_touched_every_day_and_so_never_expires() {
     let (env, store, rows) = setup();
     let node = Node::start(&store, &env, vec![counting("yearly", "0 0 1 7 *", &rows)]).await;
