@@ -13,12 +13,15 @@ use crate::ledger::FleetControl;
 use crate::look::{Looking, Next, Seen};
 use crate::rank::{delta, rank};
 use crate::scheduler::Shared;
+use crate::timetable::{Due, Timetable};
 
 /// Ledgers read in one request, beside the word to the fleet and the latest changes.
 const BATCH: usize = 126;
 /// Looks at least this often whether people changed anything.
 const LISTEN: Duration = Duration::from_secs(1);
-/// Looks again at least this often, so that a stepped clock or a changed fleet is noticed.
+/// Jobs that are looked at at the same time: more of them would wait for each other's requests, up to their deadline.
+const AT_ONCE: usize = 16 * BATCH;
+/// Looks at the clocks at least this often: the store's may be set.
 pub(crate) const LOOK: Duration = Duration::from_secs(5);
 /// A job is looked at, and its register written, at least this often: a yearly one's would expire else.
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -33,87 +36,78 @@ const RETRY: Duration = Duration::from_millis(500);
 struct Local {
     /// The highest cursor seen.
     cursor: i64,
-    /// When it was looked at.
-    looked: Moment,
     state: State,
-    /// Somebody asked for another look while it was being looked at.
-    is_woken: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// To be looked at again.
-    Next(Next),
-    /// Being looked at.
-    Busy,
+    /// Waits for its start, or for an instant.
+    Waiting,
+    /// Its start has come, and it waits for those before it in rank.
+    Ranked,
+    /// Being looked at; whether somebody asked for another look meanwhile.
+    Busy { is_woken: bool },
+}
+
+/// What came of a job that was to be looked at.
+enum Found {
+    Seen(Seen),
+    /// It was not looked at: that is to be done then.
+    Later(Moment),
+    Failed(Error),
 }
 
 struct Report {
     job: usize,
-    result: Result<Seen, Error>,
+    found: Found,
+}
+
+/// What looks and reads tell the dispatcher.
+enum Message {
+    Report(Report),
+    /// What people changed lately, and the word to the fleet.
+    Told(Wake, Arc<FleetControl>),
+}
+
+type Messages = mpsc::UnboundedSender<Message>;
+
+/// A dispatcher at work.
+struct Dispatcher {
+    shared: Arc<Shared>,
+    locals: Vec<Local>,
+    table: Timetable,
+    /// How many jobs are being looked at.
+    busy: usize,
+    /// Looks under way, and the reads before them.
+    looks: TaskTracker,
+    messages: Messages,
+    heard: Heard,
+    /// When the latest read was begun.
+    listened: Moment,
 }
 
 /// Runs until the scheduler stops.
 pub(crate) async fn run(shared: Arc<Shared>, mut wakes: mpsc::UnboundedReceiver<usize>) {
     let env = shared.coord.env().clone();
-    let (reports_in, mut reports) = mpsc::unbounded_channel::<Report>();
-    let start = env.now();
-    let mut locals: Vec<Local> = (shared.entries.iter())
-        .map(|_| Local {
-            cursor: i64::MIN,
-            looked: start,
-            state: State::Next(Next::Look(start)),
-            is_woken: false,
-        })
-        .collect();
-    // When each is to be looked at; reckoned anew when it was looked at, and now and then.
-    let mut times = vec![start; locals.len()];
-    let mut reckoned = start;
-    let (mut heard, mut listened) = (Heard::default(), start);
-    let looks = TaskTracker::new();
+    let (messages_in, mut messages) = mpsc::unbounded_channel();
+    let mut dispatcher = Dispatcher::new(&shared, messages_in);
     while !shared.stop.is_cancelled() {
-        let now = env.now();
-        if now >= reckoned + LOOK {
-            reckoned = now;
-            for (job, local) in locals.iter().enumerate() {
-                times[job] = due_at(&shared, job, local);
-            }
-        }
-        let mut wake = (reckoned + LOOK).min(listened + LISTEN);
-        let mut due = Vec::new();
-        for (job, at) in times.iter().enumerate() {
-            if *at <= now && due.len() < BATCH {
-                due.push(job);
-            } else {
-                wake = wake.min(*at);
-            }
-        }
-        if due.is_empty() && now < listened + LISTEN {
-            tokio::select! {
-                biased;
-                () = shared.stop.cancelled() => break,
-                Some(job) = wakes.recv() => {
-                    wake_at(env.now(), job, &mut locals, &mut times);
+        dispatcher.start_looks();
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => break,
+            Some(job) = wakes.recv() => dispatcher.wake(job),
+            Some(message) = messages.recv() => {
+                dispatcher.take(message);
+                // What has come together is dealt with together.
+                while let Ok(message) = messages.try_recv() {
+                    dispatcher.take(message);
                 }
-                Some(report) = reports.recv() => {
-                    let (job, local) = (report.job, &mut locals[report.job]);
-                    take_report(&shared, local, report);
-                    if std::mem::take(&mut local.is_woken) {
-                        local.state = State::Next(Next::Look(env.now()));
-                    }
-                    times[job] = due_at(&shared, job, local);
-                }
-                () = env.sleep_until(wake) => {}
             }
-            continue;
-        }
-        listened = now;
-        let looking = (&looks, &reports_in);
-        let told = read_and_look(&shared, &due, &mut locals, &mut times, looking).await;
-        if let Some((changes, fleet)) = told {
-            let news = heard.hear(&changes, &fleet);
-            wake_for(&shared, &news, &mut locals, &mut times);
+            () = env.sleep_until(dispatcher.next()) => {}
         }
     }
+    let looks = dispatcher.looks;
     looks.close();
     // A claim under way is decided, one way or the other, before the drain begins; a store that does not answer
     // cannot hold the drain up for longer than a lease.
@@ -125,143 +119,233 @@ pub(crate) async fn run(shared: Arc<Shared>, mut wakes: mpsc::UnboundedReceiver<
     }
 }
 
-/// Reads the ledgers of these jobs, and has each looked at. Answers what people changed lately.
+impl Dispatcher {
+    fn new(shared: &Arc<Shared>, messages: Messages) -> Self {
+        let (mut table, start) = (Timetable::default(), shared.coord.env().now());
+        let locals = shared.entries.iter().enumerate().map(|(job, _)| {
+            table.set(job, None, Some(start));
+            Local {
+                cursor: i64::MIN,
+                state: State::Waiting,
+            }
+        });
+        let locals = locals.collect();
+        Self {
+            shared: Arc::clone(shared),
+            locals,
+            table,
+            busy: 0,
+            looks: TaskTracker::new(),
+            messages,
+            heard: Heard::default(),
+            listened: start,
+        }
+    }
+
+    /// Has every job looked at that is due, and whose turn it is on this node.
+    fn start_looks(&mut self) {
+        let coord = &self.shared.coord;
+        let (now, store_us) = (coord.env().now(), coord.store_now().wall_us);
+        let mut due = Vec::new();
+        while self.busy < AT_ONCE
+            && let Some(next) = self.table.take_due(now, store_us)
+        {
+            let local = &mut self.locals[next.job];
+            if local.state == State::Waiting
+                && let Some(turn_us) = turn_us(&self.shared, next)
+                && turn_us > store_us
+            {
+                local.state = State::Ranked;
+                self.table.set(next.job, Some(turn_us), next.look);
+                continue;
+            }
+            local.state = State::Busy { is_woken: false };
+            self.busy += 1;
+            due.push((next.job, local.cursor));
+            if due.len() == BATCH {
+                self.look_at(std::mem::take(&mut due));
+            }
+        }
+        if !due.is_empty() || now >= self.listened + LISTEN {
+            self.look_at(due);
+        }
+    }
+
+    /// Reads the ledgers of these jobs, and looks at each; and reads what people changed.
+    fn look_at(&mut self, due: Vec<(usize, i64)>) {
+        let (shared, messages) = (Arc::clone(&self.shared), self.messages.clone());
+        let looks = self.looks.clone();
+        self.listened = shared.coord.env().now();
+        self.looks.spawn(async move {
+            if let Err(later) = read_and_look(&shared, &due, &looks, &messages).await {
+                for (job, _) in due {
+                    let found = Found::Later(later);
+                    // The dispatcher is gone only when the scheduler stops.
+                    drop(messages.send(Message::Report(Report { job, found })));
+                }
+            }
+        });
+    }
+
+    /// When there is something to do, unless something happens before.
+    fn next(&self) -> Moment {
+        let coord = &self.shared.coord;
+        let now = coord.env().now();
+        if self.busy >= AT_ONCE {
+            return self.listened + LISTEN;
+        }
+        let (start_us, look) = self.table.next();
+        let until = |start_us: u64| {
+            let left = start_us.saturating_sub(coord.store_now().wall_us);
+            now + Duration::from_micros(left)
+        };
+        let look = look.unwrap_or(Moment::NEVER).min(self.listened + LISTEN);
+        start_us.map_or(look, |start_us| look.min(until(start_us)))
+    }
+
+    /// Looks at a job as soon as may be.
+    fn wake(&mut self, job: usize) {
+        match &mut self.locals[job].state {
+            // It may be looked at too early right now.
+            State::Busy { is_woken } => *is_woken = true,
+            State::Waiting | State::Ranked => self.look_at_once(job),
+        }
+    }
+
+    fn look_at_once(&mut self, job: usize) {
+        let now = self.shared.coord.env().now();
+        self.table.set(job, None, Some(now));
+    }
+
+    /// Has the jobs looked at that people changed, by the nodes in the order of their rank.
+    fn wake_for(&mut self, news: &News) {
+        let hashes = match news {
+            News::Nothing => return,
+            News::Jobs(hashes) => Some(hashes),
+            News::All => None,
+        };
+        let shared = Arc::clone(&self.shared);
+        for (job, entry) in shared.entries.iter().enumerate() {
+            if hashes.is_some_and(|hashes| !hashes.contains(&hash_of(entry.id()))) {
+                continue;
+            }
+            let nodes = shared.nodes_with(entry);
+            // Any number that all of them know.
+            let rank = rank(shared.coord.node(), &nodes, entry.id(), 0);
+            let after = delta(shared.coord.round_trip()) * rank.min(MOST_RANKS);
+            match &mut self.locals[job].state {
+                State::Busy { is_woken } => *is_woken = true,
+                _ => self.table.look_by(job, shared.coord.env().now() + after),
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Report(report) => self.take_report(report),
+            Message::Told(changes, fleet) => {
+                let news = self.heard.hear(&changes, &fleet);
+                self.wake_for(&news);
+            }
+        }
+    }
+
+    fn take_report(&mut self, report: Report) {
+        let env = self.shared.coord.env();
+        let (job, now) = (report.job, env.now());
+        let local = &mut self.locals[job];
+        let before = std::mem::replace(&mut local.state, State::Waiting);
+        self.busy -= 1;
+        // A yearly job is looked at, and its register written, in time: it would expire else.
+        let daily = now + DAY;
+        match report.found {
+            Found::Seen(seen) => {
+                local.cursor = local.cursor.max(seen.cursor);
+                self.shared.fleet.saw_tick(local.cursor);
+                match seen.next {
+                    Next::Look(at) => self.table.set(job, None, Some(at)),
+                    Next::Start(start_ms, by) => {
+                        let start_us = start_ms.map(|ms| ms.saturating_mul(1000));
+                        let by = by.map_or(daily, |by| by.min(daily));
+                        self.table.set(job, start_us, Some(by));
+                    }
+                }
+            }
+            Found::Later(at) => self.table.set(job, None, Some(at)),
+            Found::Failed(error) => {
+                let job_name = self.shared.entries[job].job();
+                tracing::warn!(job = job_name, %error, "cannot look after a job; trying again");
+                self.table.set(job, None, Some(now + env.jittered(RETRY)));
+            }
+        }
+        if before == (State::Busy { is_woken: true }) {
+            self.look_at_once(job);
+        }
+    }
+}
+
+/// When it is this node's turn for a start that has come, by its rank among the nodes that have the job now; `None` for
+/// what is due for another reason.
+fn turn_us(shared: &Shared, due: Due) -> Option<u64> {
+    let (coord, entry) = (&shared.coord, &shared.entries[due.job]);
+    let start_us = due.start_us?;
+    let nodes = shared.nodes_with(entry);
+    let rank = rank(coord.node(), &nodes, entry.id(), start_us / 1000);
+    let after = delta(coord.round_trip()) * rank;
+    Some(start_us.saturating_add(u64::try_from(after.as_micros()).unwrap_or(u64::MAX)))
+}
+
+/// Reads the ledgers of these jobs, and has each looked at; when to try again, if that can't be now.
 async fn read_and_look(
     shared: &Arc<Shared>,
-    due: &[usize],
-    locals: &mut [Local],
-    times: &mut [Moment],
-    (looks, reports): (&TaskTracker, &mpsc::UnboundedSender<Report>),
-) -> Option<(Wake, Arc<FleetControl>)> {
+    due: &[(usize, i64)],
+    looks: &TaskTracker,
+    messages: &Messages,
+) -> Result<(), Moment> {
     let env = shared.coord.env();
-    let ledgers = due.iter().map(|job| &shared.entries[*job].ledger.register);
+    let later = |pause: Duration| env.now() + env.jittered(pause);
+    let ledgers = due
+        .iter()
+        .map(|(job, _)| &shared.entries[*job].ledger.register);
     let registers: Vec<_> = ledgers
         .chain([&shared.control, &shared.changes])
         .cloned()
         .collect();
-    match RegisterHandle::read(&registers).await {
-        // The store's clock stepped: what is due by it may be hours away. It is believed again once it is back, or
-        // steady for a while.
-        Ok(_) if shared.coord.store_clock_departure().is_some() => {
-            shared.fleet.say_held(true);
-            put_off(due, env.now() + env.jittered(HOLD), locals, times);
-            None
-        }
-        Ok(mut read) => {
-            shared.fleet.say_held(false);
-            // The last ones are the word to the fleet, and what changed.
-            let changes = read.value.pop().flatten();
-            let changes = changes.map_or_else(Wake::default, |read| Wake::decode(&read.value));
-            let fleet = match read.value.pop().flatten() {
-                Some(register) => FleetControl::decode(&register.value),
-                None => Ok(FleetControl::default()),
+    let mut read = RegisterHandle::read(&registers).await.map_err(|error| {
+        tracing::warn!(%error, jobs = due.len(), "cannot read ledgers; asking again");
+        later(RETRY)
+    })?;
+    // The store's clock stepped: what is due by it may be hours away. It is believed again once it is back, or steady
+    // for a while.
+    let is_held = shared.coord.store_clock_departure().is_some();
+    shared.fleet.say_held(is_held);
+    if is_held {
+        return Err(later(HOLD));
+    }
+    // The last ones are the word to the fleet, and what changed.
+    let changes = read.value.pop().flatten();
+    let changes = changes.map_or_else(Wake::default, |read| Wake::decode(&read.value));
+    let fleet = match read.value.pop().flatten() {
+        Some(register) => FleetControl::decode(&register.value),
+        None => Ok(FleetControl::default()),
+    };
+    let fleet = fleet.map_err(|error| {
+        tracing::warn!(%error, "cannot read what the fleet was told; no claims");
+        later(LOOK)
+    })?;
+    let (fleet, now_us) = (Arc::new(fleet), read.now.wall_us);
+    // The dispatcher is gone only when the scheduler stops; so below.
+    drop(messages.send(Message::Told(changes, Arc::clone(&fleet))));
+    for (&(job, cursor), register) in due.iter().zip(read.value) {
+        let (shared, fleet, messages) = (Arc::clone(shared), Arc::clone(&fleet), messages.clone());
+        looks.spawn(async move {
+            let looking = Looking::new(&shared, job, cursor, &fleet, now_us);
+            let found = match looking.until_done(register.as_ref()).await {
+                Ok(seen) => Found::Seen(seen),
+                Err(error) => Found::Failed(error),
             };
-            let fleet = match fleet {
-                Ok(fleet) => Arc::new(fleet),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot read what the fleet was told; no claims");
-                    put_off(due, env.now() + env.jittered(LOOK), locals, times);
-                    return None;
-                }
-            };
-            for (&job, register) in due.iter().zip(read.value) {
-                locals[job].state = State::Busy;
-                (locals[job].looked, times[job]) = (env.now(), Moment::NEVER);
-                let (shared, reports) = (Arc::clone(shared), reports.clone());
-                let fleet = Arc::clone(&fleet);
-                let (cursor, now_us) = (locals[job].cursor, read.now.wall_us);
-                looks.spawn(async move {
-                    let looking = Looking::new(&shared, job, cursor, &fleet, now_us);
-                    let result = looking.until_done(register.as_ref()).await;
-                    // The dispatcher is gone only when the scheduler stops.
-                    drop(reports.send(Report { job, result }));
-                });
-            }
-            Some((changes, fleet))
-        }
-        Err(error) => {
-            tracing::warn!(%error, jobs = due.len(), "cannot read ledgers; asking again");
-            put_off(due, env.now() + env.jittered(RETRY), locals, times);
-            None
-        }
+            drop(messages.send(Message::Report(Report { job, found })));
+        });
     }
-}
-
-/// Looks at these jobs later.
-fn put_off(jobs: &[usize], at: Moment, locals: &mut [Local], times: &mut [Moment]) {
-    for job in jobs {
-        locals[*job].state = State::Next(Next::Look(at));
-        times[*job] = at;
-    }
-}
-
-/// Has a job looked at, also if it is being looked at right now: maybe that is too early.
-fn wake_at(at: Moment, job: usize, locals: &mut [Local], times: &mut [Moment]) {
-    let local = &mut locals[job];
-    match local.state {
-        // What it would else be looked at for is looked at, too.
-        State::Next(_) => {
-            times[job] = times[job].min(at);
-            local.state = State::Next(Next::Look(times[job]));
-        }
-        State::Busy => local.is_woken = true,
-    }
-}
-
-/// Has the jobs looked at that people changed, by the nodes in the order of their rank.
-fn wake_for(shared: &Shared, news: &News, locals: &mut [Local], times: &mut [Moment]) {
-    let coord = &shared.coord;
-    let hashes = match news {
-        News::Nothing => return,
-        News::Jobs(hashes) => Some(hashes),
-        News::All => None,
-    };
-    for (job, entry) in shared.entries.iter().enumerate() {
-        if hashes.is_some_and(|hashes| !hashes.contains(&hash_of(entry.id()))) {
-            continue;
-        }
-        let nodes = shared.nodes_with(entry);
-        // Any number that all of them know.
-        let rank = rank(coord.node(), &nodes, entry.id(), 0);
-        let after = delta(coord.round_trip()) * rank.min(MOST_RANKS);
-        wake_at(coord.env().now() + after, job, locals, times);
-    }
-}
-
-/// When to look at a job: at its next tick, later by its rank among the nodes that have it; and once a day in any case.
-fn due_at(shared: &Shared, job: usize, local: &Local) -> Moment {
-    let daily = local.looked + DAY;
-    let (start_ms, by) = match local.state {
-        State::Busy => return Moment::NEVER,
-        State::Next(Next::Look(at)) => return at,
-        State::Next(Next::Start(start, by)) => (start, by.map_or(daily, |by| by.min(daily))),
-    };
-    let Some(start_ms) = start_ms else {
-        return by;
-    };
-    let (coord, entry) = (&shared.coord, &shared.entries[job]);
-    let nodes = shared.nodes_with(entry);
-    let rank = rank(coord.node(), &nodes, entry.id(), start_ms);
-    // The instant first, then how far it is: "so long from now" would recede with every look.
-    let after = delta(coord.round_trip()) * rank;
-    let due_us = start_ms.saturating_mul(1000);
-    let due_us = due_us.saturating_add(u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
-    let left = Duration::from_micros(due_us.saturating_sub(coord.store_now().wall_us));
-    by.min(coord.env().now() + left)
-}
-
-fn take_report(shared: &Shared, local: &mut Local, report: Report) {
-    let env = shared.coord.env();
-    let entry = &shared.entries[report.job];
-    match report.result {
-        Ok(seen) => {
-            local.cursor = local.cursor.max(seen.cursor);
-            local.state = State::Next(seen.next);
-            shared.fleet.saw_tick(local.cursor);
-        }
-        Err(error) => {
-            tracing::warn!(job = entry.job(), %error, "cannot look after a job; trying again");
-            local.state = State::Next(Next::Look(env.now() + env.jittered(RETRY)));
-        }
-    }
+    Ok(())
 }

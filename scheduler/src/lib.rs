@@ -47,6 +47,7 @@ mod registers;
 mod run;
 mod scheduler;
 mod shutdown;
+mod timetable;
 
 pub use builder::Builder;
 pub use context::{JobContext, State};
