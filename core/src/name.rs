@@ -1,7 +1,7 @@
 //! Names: what users call their applications and their resources, checked once.
 
 use std::cmp::Ordering;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
@@ -193,10 +193,19 @@ impl Class {
     }
 
     /// The resource `id` of this class. An id that begins with `{tag}/` is of the group `tag`: see [`Bucket::of`].
+    ///
+    /// # Panics
+    /// If `id`'s `Display` answers an error, as `format!` does.
     pub fn resource(&self, id: impl fmt::Display) -> Result<ResourceName, NameError> {
-        let full = format!("{self}/{id}");
-        check("resource name", &full[self.as_str().len() + 1..])?;
-        Ok(ResourceName::new(self.clone(), &full))
+        let class = self.as_str();
+        // Room for most ids: growing costs more than the memory.
+        let mut full = String::with_capacity(class.len() + 32);
+        full.push_str(class);
+        full.push('/');
+        let written = write!(full, "{id}");
+        assert!(written.is_ok(), "the id cannot be written");
+        check("resource name", &full[class.len() + 1..])?;
+        Ok(ResourceName::new(self.clone(), full))
     }
 }
 
@@ -226,65 +235,69 @@ impl Hash for Class {
     }
 }
 
-/// A resource's whole name, `class/id`, and the bucket it lives in.
+/// A resource's whole name, `class/id`, and the bucket it lives in. Cheap to clone, and small: a request is made of it many
+/// times.
 #[derive(Clone)]
-pub struct ResourceName {
-    full: Arc<str>,
+pub struct ResourceName(Arc<Parts>);
+
+struct Parts {
+    full: String,
     class: Class,
     bucket: Bucket,
 }
 
 impl ResourceName {
-    fn new(class: Class, full: &str) -> Self {
-        Self {
-            full: full.into(),
+    fn new(class: Class, full: String) -> Self {
+        let bucket = Bucket::of(&full);
+        Self(Arc::new(Parts {
+            full,
             class,
-            bucket: Bucket::of(full),
-        }
+            bucket,
+        }))
     }
 
     /// Takes back a whole name that a store kept; it was checked when it was made.
     pub fn from_store(full: &str) -> Self {
         let class = full.split('/').next().unwrap_or_default();
-        Self::new(Class::unchecked(class), full)
+        Self::new(Class::unchecked(class), full.to_owned())
     }
 
     /// `class/id`.
     pub fn as_str(&self) -> &str {
-        &self.full
+        &self.0.full
     }
 
     /// The class: what stands before the first `/`.
     pub fn class(&self) -> &str {
-        self.class.as_str()
+        self.0.class.as_str()
     }
 
     /// Its class's metrics.
     pub(crate) fn keys(&self, mode: Mode) -> &ClassKeys {
-        self.class.keys(mode)
+        self.0.class.keys(mode)
     }
 
     /// Where it lives.
     pub fn bucket(&self) -> Bucket {
-        self.bucket
+        self.0.bucket
     }
 }
 
 impl fmt::Display for ResourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.full)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for ResourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ResourceName").field(&self.full).finish()
+        f.debug_tuple("ResourceName").field(&self.as_str()).finish()
     }
 }
 
 impl PartialEq for ResourceName {
     fn eq(&self, other: &Self) -> bool {
-        self.full == other.full
+        Arc::ptr_eq(&self.0, &other.0) || self.as_str() == other.as_str()
     }
 }
 
@@ -298,13 +311,16 @@ impl PartialOrd for ResourceName {
 
 impl Ord for ResourceName {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.full.cmp(&other.full)
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return Ordering::Equal;
+        }
+        self.as_str().cmp(other.as_str())
     }
 }
 
 impl Hash for ResourceName {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.full.hash(state);
+        self.as_str().hash(state);
     }
 }
 

@@ -69,16 +69,20 @@ impl Ask {
 /// # Cancel safety
 /// Dropped at any await, nothing stays held and nothing queued: the next in the line leads, or the cleaner ends what was
 /// sent.
-pub(crate) async fn acquire(inner: &Arc<Inner>, ask: Ask) -> Result<Holding, Error> {
+pub(crate) async fn acquire(inner: &Arc<Inner>, ask: &Ask) -> Result<Holding, Error> {
     let core = &inner.core;
     let started = core.env.now();
     let span = tracing::debug_span!("acquire", class = ask.name.class(), name = %ask.name);
     // Pinned where it is made: it is large to move.
-    let result = pin!(try_acquire(inner, &ask, started));
+    let result = pin!(try_acquire(inner, ask, started));
     let result = result.instrument(span).await;
-    let took = core.env.now().since(started);
-    ask.keys().acquired(Outcome::of(&result), took);
-    result
+    let ended = match &result {
+        Ok((_, granted)) => *granted,
+        Err(_) => core.env.now(),
+    };
+    let outcome = Outcome::of(&result);
+    ask.keys().acquired(outcome, ended.since(started));
+    result.map(|(holding, _)| holding)
 }
 
 /// As [`acquire`], without limit of time. A store that can't be reached is asked again; every other error ends it.
@@ -89,7 +93,7 @@ pub(crate) async fn acquire_in_rounds(inner: &Arc<Inner>, ask: Ask) -> Result<Ho
             wait: Some(ROUND),
             ..ask.clone()
         };
-        match acquire(inner, round).await {
+        match acquire(inner, &round).await {
             Err(Error::Busy(_)) => {}
             Err(error @ Error::Unavailable { .. }) => {
                 tracing::debug!(%error, name = %ask.name, "who waits for it waits for the store");
@@ -114,22 +118,46 @@ pub(crate) async fn acquire_until(
     }
 }
 
-async fn try_acquire(inner: &Arc<Inner>, ask: &Ask, started: Moment) -> Result<Holding, Error> {
+/// Tells when it was granted, too.
+async fn try_acquire(
+    inner: &Arc<Inner>,
+    ask: &Ask,
+    started: Moment,
+) -> Result<(Holding, Moment), Error> {
     let core = &inner.core;
     core.check_ttl(ask.ttl, inner.store.leases.capabilities().min_ttl)?;
+    if core.is_closing() {
+        return Err(Error::ShutDown);
+    }
     let deadline = started + ask.wait.unwrap_or(core.request_timeout);
+    let (lead, now) = match Lines::enter(core, ask.line(), ask) {
+        Entry::Lead(lead) => (lead, started),
+        entry => match come_in(inner, ask, entry, deadline).await? {
+            (Call::Serve(holding), now) => return Ok((joined(inner, holding), now)),
+            (Call::Lead(lead), now) => (lead, now),
+        },
+    };
+    let stopped = core.closing.cancelled();
+    let granted = pin!(lead.stand(inner, ask, now, deadline));
+    tokio::select! {
+        biased;
+        result = granted => result,
+        () = stopped => Err(Error::ShutDown),
+    }
+}
+
+/// Comes in where others of this client are. Tells when that came to something, too.
+async fn come_in(
+    inner: &Inner,
+    ask: &Ask,
+    mut entry: Entry,
+    deadline: Moment,
+) -> Result<(Call, Moment), Error> {
+    let core = &inner.core;
     loop {
-        if core.is_closing() {
-            return Err(Error::ShutDown);
-        }
-        let entry = Lines::enter(core, ask.line(), ask);
-        let lead = match entry {
-            Entry::Lead(lead) => lead,
-            // Its last one outstayed its time just now.
-            Entry::Join(holding) if holding.check().is_err() && !planted(Bug::OverIsShared) => {
-                continue;
-            }
-            Entry::Join(holding) => return Ok(joined(inner, holding)),
+        let call = match entry {
+            Entry::Lead(lead) => Some(Call::Lead(lead)),
+            Entry::Join(holding) => Some(Call::Serve(holding)),
             Entry::Held {
                 held_for,
                 remaining,
@@ -139,25 +167,28 @@ async fn try_acquire(inner: &Arc<Inner>, ask: &Ask, started: Moment) -> Result<H
             Entry::Relock(held_at) => {
                 return Err(Relock::new(ask.name.clone(), held_at, ask.seat.overdue.caller).into());
             }
-            Entry::Behind(spot) => match wait_in_line(inner, ask, spot, deadline).await? {
-                // Taken up too late, it is of no use.
-                Some(Call::Serve(holding))
-                    if holding.check().is_err() && !planted(Bug::OverIsHandedOn) =>
-                {
-                    continue;
+            Entry::Behind(spot) => wait_in_line(inner, ask, spot, deadline).await?,
+        };
+        let now = core.env.now();
+        match call {
+            Some(call @ Call::Lead(_)) => return Ok((call, now)),
+            Some(Call::Serve(holding)) => {
+                let outlasts = if holding.tenure.is_shared() {
+                    planted(Bug::OverIsShared)
+                } else {
+                    planted(Bug::OverIsHandedOn)
+                };
+                if holding.check_at(now).is_ok() || outlasts {
+                    return Ok((Call::Serve(holding), now));
                 }
-                Some(Call::Serve(holding)) => return Ok(joined(inner, holding)),
-                Some(Call::Lead(lead)) => lead,
-                None => continue,
-            },
-        };
-        let stopped = core.closing.cancelled();
-        let granted = pin!(lead.stand(inner, ask, deadline));
-        return tokio::select! {
-            biased;
-            result = granted => result,
-            () = stopped => Err(Error::ShutDown),
-        };
+                // Taken up too late, it is of no use; or its last one outstayed its time just now.
+            }
+            None => {}
+        }
+        if core.is_closing() {
+            return Err(Error::ShutDown);
+        }
+        entry = Lines::enter(core, ask.line(), ask);
     }
 }
 

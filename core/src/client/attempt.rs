@@ -6,12 +6,12 @@ use super::acquire::Ask;
 use super::clock::micros;
 use super::inbox::Mailbox;
 use super::tenure::Term;
-use super::{Cleanup, Core, Inner};
+use super::{Cleanup, Core};
 use crate::env::Moment;
 use crate::name::ResourceName;
 use crate::planted::{Bug, planted};
 use crate::protocol::{Acquire, CLOSED_SLACK_US, Now, Op, Release, Reply, Rid};
-use crate::store::{LeaseCall, StoreError};
+use crate::store::LeaseCall;
 
 /// Fences that are asked for if nobody waits already: who comes while the visit lasts.
 const SPARE_FENCES: u64 = 32;
@@ -35,8 +35,9 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn new(core: &Core, ask: &Ask) -> Self {
-        let (now, patience) = (core.env.now(), core.patience(ask));
+    /// Of who asks from `now` on.
+    pub(crate) fn new(core: &Core, ask: &Ask, now: Moment) -> Self {
+        let patience = core.patience(ask);
         let rid = core.next_rid();
         Self {
             rid,
@@ -49,31 +50,6 @@ impl Attempt {
             answered: 0,
             ending: false,
         }
-    }
-
-    /// Sends a copy, behind `ending` if there is one to end first. `behind` others wait to be visited. Tells when the answer
-    /// came, too.
-    pub(crate) async fn send(
-        &mut self,
-        core: &Core,
-        inner: &Inner,
-        ask: &Ask,
-        enqueue: bool,
-        behind: usize,
-        ending: Option<LeaseCall>,
-    ) -> Result<(Reply, Term, Moment), StoreError> {
-        let mut calls: Vec<_> = ending.into_iter().collect();
-        let has_ending = !calls.is_empty();
-        calls.push(self.call(core, ask, enqueue, behind));
-        let within = core.request_timeout;
-        let answer = core.send(&inner.store, &calls, within).await?;
-        let (stamp, received) = ((answer.sent, answer.now), answer.received);
-        let mut replies = answer.value.into_iter();
-        let answered = self.answered(&mut replies, has_ending, stamp);
-        // The tenure before has not ended, and would be in the way: both again.
-        let again = || StoreError::unknown("release", "the store's clock moved on");
-        let (reply, term) = answered.ok_or_else(again)?;
-        Ok((reply, term, received))
     }
 
     /// A copy, to be sent.

@@ -191,8 +191,19 @@ impl Core {
         calls: &[LeaseCall],
         within: Duration,
     ) -> Result<Answer<Vec<Reply>>, StoreError> {
+        self.send_at(self.env.now(), store, calls, within).await
+    }
+
+    /// The same, for who has just looked at the clock: `now` is no later than this instant.
+    pub(crate) async fn send_at(
+        &self,
+        now: Moment,
+        store: &StoreHandle,
+        calls: &[LeaseCall],
+        within: Duration,
+    ) -> Result<Answer<Vec<Reply>>, StoreError> {
         let request = store.leases.execute(calls);
-        let answer = self.timed("request", within, request).await?;
+        let answer = self.timed_at(now, "request", within, request).await?;
         Ok(Answer {
             sent: if planted(Bug::DatedByReceipt) {
                 answer.received
@@ -210,7 +221,17 @@ impl Core {
         within: Duration,
         request: impl Future<Output = Result<Stamped<T>, StoreError>>,
     ) -> Result<Answer<T>, StoreError> {
-        let sent = self.env.now();
+        self.timed_at(self.env.now(), operation, within, request)
+            .await
+    }
+
+    async fn timed_at<T>(
+        &self,
+        sent: Moment,
+        operation: &'static str,
+        within: Duration,
+        request: impl Future<Output = Result<Stamped<T>, StoreError>>,
+    ) -> Result<Answer<T>, StoreError> {
         let (result, received) = self.ask(operation, sent, within, request).await;
         let answer = result?;
         self.clock.observe(sent, received, answer.now);

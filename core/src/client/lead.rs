@@ -61,19 +61,48 @@ impl Lead {
         self.work.get_or_insert_default()
     }
 
-    /// Asks until it is granted or `deadline` has passed. What is rarely done is boxed: futures are moved, in whole.
+    /// Asks, from `now` on, until it is granted or `deadline` has passed. Tells when it was granted, too.
     pub(crate) async fn stand(
         mut self,
         inner: &Inner,
         ask: &Ask,
+        now: Moment,
         deadline: Moment,
-    ) -> Result<Holding, Error> {
+    ) -> Result<(Holding, Moment), Error> {
+        match self.ask(inner, ask, now).await {
+            // All there is to it, for who is alone.
+            Ok((
+                Reply::Granted {
+                    first,
+                    end,
+                    claimed,
+                    contended,
+                    ..
+                },
+                term,
+                received,
+            )) if !term.is_over(received) => {
+                let block = (first, end);
+                let holding = self.begin(ask, block, claimed, contended, &term, received);
+                Ok((holding, received))
+            }
+            // Boxed, as all is that is rarely done: futures are moved, in whole.
+            answer => Box::pin(self.stand_on(inner, ask, answer, deadline)).await,
+        }
+    }
+
+    /// Goes on with what was answered.
+    async fn stand_on(
+        mut self,
+        inner: &Inner,
+        ask: &Ask,
+        mut answer: Result<(Reply, Term, Moment), StoreError>,
+        deadline: Moment,
+    ) -> Result<(Holding, Moment), Error> {
         let core = Arc::clone(&self.core);
         let bucket = ask.name.bucket();
         loop {
-            // Pushes must be on before the first enqueue; a free resource costs no subscription.
-            let enqueue = ask.wait.is_some() && core.is_listening(bucket);
-            let (reply, now) = match self.ask(inner, ask, enqueue).await {
+            let (reply, now) = match answer {
                 Ok((reply, term, received)) => (Ok((reply, term)), received),
                 Err(error) => (Err(error), core.env.now()),
             };
@@ -92,7 +121,9 @@ impl Lead {
                     },
                     term,
                 )) => {
-                    return Ok(self.begin(ask, (first, end), claimed, contended, &term, now));
+                    let block = (first, end);
+                    let holding = self.begin(ask, block, claimed, contended, &term, now);
+                    return Ok((holding, now));
                 }
                 Ok((Reply::Queued { check_in_us, .. }, _)) => {
                     self.must_wait(ask)?;
@@ -104,7 +135,8 @@ impl Lead {
                     let pushed = self.wait_for_push(check.min(deadline)).await;
                     if let Some((block, term)) = pushed {
                         let now = core.env.now();
-                        return Ok(self.begin(ask, block, false, false, &term, now));
+                        let holding = self.begin(ask, block, false, false, &term, now);
+                        return Ok((holding, now));
                     }
                     if core.env.now() >= deadline {
                         return Err(Box::pin(self.give_up(inner, ask)).await);
@@ -157,6 +189,7 @@ impl Lead {
                     core.env.sleep_until(next).await;
                 }
             }
+            answer = self.ask(inner, ask, core.env.now()).await;
         }
     }
 
@@ -177,27 +210,42 @@ impl Lead {
         Ok(())
     }
 
-    /// Sends the request, and with it the end of the tenure before.
+    /// Sends the request, at `now`, and with it the end of the tenure before.
     async fn ask(
         &mut self,
         inner: &Inner,
         ask: &Ask,
-        enqueue: bool,
+        now: Moment,
     ) -> Result<(Reply, Term, Moment), StoreError> {
-        let core = Arc::clone(&self.core);
+        let core = &inner.core;
+        // Pushes must be on before the first enqueue; a free resource costs no subscription.
+        let enqueue = ask.wait.is_some() && core.is_listening(ask.name.bucket());
         let behind = (self.line.as_ref()).map_or(0, |line| core.lines.waiting_in(line));
-        let work = self.work();
-        let ending = work
-            .ending
-            .clone()
-            .filter(|_| !planted(Bug::TurnEndsNothing));
-        let attempt = (work.attempt).get_or_insert_with(|| Attempt::new(&core, ask));
-        let ending_call =
-            (ending.as_deref()).map(|tenure| core.release_call(tenure, core.env.now()));
-        let answer = attempt.send(&core, inner, ask, enqueue, behind, ending_call);
-        let answer = answer.await?;
-        work.ending = None;
-        Ok(answer)
+        let Work { attempt, ending } = self.work.get_or_insert_default();
+        let attempt = attempt.get_or_insert_with(|| Attempt::new(core, ask, now));
+        let call = attempt.call(core, ask, enqueue, behind);
+        let tenure = (ending.as_deref()).filter(|_| !planted(Bug::TurnEndsNothing));
+        let within = core.request_timeout;
+        let (has_ending, answer) = if let Some(tenure) = tenure {
+            let calls = [core.release_call(tenure, now), call];
+            // Boxed: who has nothing to end should not carry the room for two calls.
+            let sent =
+                Box::pin(async move { core.send_at(now, &inner.store, &calls, within).await });
+            (true, sent.await?)
+        } else {
+            (
+                false,
+                core.send_at(now, &inner.store, &[call], within).await?,
+            )
+        };
+        let stamp = (answer.sent, answer.now);
+        let mut replies = answer.value.into_iter();
+        let answered = attempt.answered(&mut replies, has_ending, stamp);
+        // The tenure before has not ended, and would be in the way: both again.
+        let again = || StoreError::unknown("release", "the store's clock moved on");
+        let (reply, term) = answered.ok_or_else(again)?;
+        *ending = None;
+        Ok((reply, term, answer.received))
     }
 
     /// Waits for the grant's push, until it is time to ask again. Answers what the push says if it can be dated, and is
@@ -228,7 +276,8 @@ impl Lead {
         if let Some(tenure) = &work.ending {
             calls.push(core.release_call(tenure, core.env.now()));
         }
-        let attempt = (work.attempt).get_or_insert_with(|| Attempt::new(&core, ask));
+        let attempt =
+            (work.attempt).get_or_insert_with(|| Attempt::new(&core, ask, core.env.now()));
         calls.push(attempt.call(&core, ask, false, behind));
     }
 

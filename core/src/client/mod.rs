@@ -45,7 +45,7 @@ pub(crate) use release::{release, release_all};
 pub use tenure::Revocation;
 pub(crate) use tenure::Tenure;
 pub(crate) use together::{Patience, acquire_all};
-pub(crate) use turn::{Holding, Overdue, Seat, Turn};
+pub(crate) use turn::{Holding, Overdue, Seat, TaskId, Turn};
 
 use std::time::Duration;
 

@@ -153,7 +153,7 @@ async fn tell_store(
     loop {
         let call = core.release_call(tenure, now);
         let left = deadline.since(now);
-        let error = match core.send(&inner.store, &[call], left).await {
+        let error = match core.send_at(now, &inner.store, &[call], left).await {
             Ok(answer) => match answer.value.first() {
                 Some(Reply::Released { was: Was::Held }) => {
                     parting.settled = true;

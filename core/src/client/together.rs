@@ -167,7 +167,8 @@ async fn alone(
     let granted = match (lead, patience) {
         (Some(lead), _) => {
             let round = ask.wait.unwrap_or(inner.core.request_timeout);
-            let stood = lead.stand(inner, &ask, started + round).await;
+            let stood = lead.stand(inner, &ask, started, started + round).await;
+            let stood = stood.map(|(holding, _)| holding);
             let outcome = Outcome::of(&stood);
             ask.keys().acquired(outcome, env.now().since(started));
             match (stood, patience) {
@@ -178,7 +179,7 @@ async fn alone(
             }
         }
         (None, Patience::Endless) => acquire_in_rounds(inner, ask).await,
-        (None, _) => acquire(inner, ask).await,
+        (None, _) => acquire(inner, &ask).await,
     };
     Ok(Step {
         held: vec![granted?],

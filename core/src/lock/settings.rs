@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Fairness, Hold};
-use crate::client::{Ask, Inner, Overdue, Seat, acquire, acquire_until};
+use crate::client::{Ask, Inner, Overdue, Seat, TaskId, acquire, acquire_until};
 use crate::error::Error;
 use crate::name::{Class, Group, NameError, ResourceName};
 use crate::protocol::{Capacity, Weight};
@@ -91,9 +91,15 @@ impl Settings {
         wait: Option<Duration>,
         guard: fn(Hold) -> G,
     ) -> impl Future<Output = Result<G, Error>> + Send + use<G> {
-        let (ask, inner) = (self.ask(id, weight, wait), Arc::clone(&self.inner));
+        let (mut ask, inner) = (self.ask(id, weight, wait), Arc::clone(&self.inner));
         async move {
-            let held = acquire(&inner, ask?.by_this_task()).await?;
+            // Used where it is: moved out, the future would have room for it twice.
+            let ask = match &mut ask {
+                Ok(ask) => ask,
+                Err(error) => return Err(error.clone().into()),
+            };
+            ask.seat.task = TaskId::current();
+            let held = acquire(&inner, ask).await?;
             Ok(guard(Hold::new(inner, held)))
         }
     }

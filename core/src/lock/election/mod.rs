@@ -144,7 +144,7 @@ impl Election {
     /// # Cancel safety
     /// As [`campaign`](Self::campaign).
     pub async fn campaign_timeout(&self, wait: Duration) -> Result<Leadership, Error> {
-        let held = acquire(&self.inner, self.ask(Some(wait))).await?;
+        let held = acquire(&self.inner, &self.ask(Some(wait))).await?;
         Ok(self.leads(held))
     }
 
@@ -183,7 +183,7 @@ impl Election {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn try_lead(&self) -> Result<Leadership, Error> {
-        let held = acquire(&self.inner, self.ask(None)).await?;
+        let held = acquire(&self.inner, &self.ask(None)).await?;
         Ok(self.leads(held))
     }
 
