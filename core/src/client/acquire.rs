@@ -56,6 +56,7 @@ impl Ask {
 
     pub(super) fn line(&self) -> Line {
         Line {
+            bucket: self.name.bucket(),
             name: self.name.clone(),
             mode: Mode::of(self.weight),
             ttl: self.ttl,

@@ -40,6 +40,8 @@ pub(crate) struct Lead {
     /// `None` beside the line.
     line: Option<Line>,
     work: Option<Work>,
+    /// Its line began with it, and it has not asked yet.
+    is_first: bool,
 }
 
 impl Lead {
@@ -49,6 +51,22 @@ impl Lead {
             core: Arc::clone(core),
             line,
             work: Some(work),
+            is_first: false,
+        }
+    }
+
+    /// Of a line that begins with it.
+    pub(crate) fn first(core: &Arc<Core>, line: Line) -> Self {
+        let mut lead = Self::new(core, Some(line), Work::default());
+        lead.is_first = true;
+        lead
+    }
+
+    /// How many wait behind it, or did just now.
+    fn behind(&mut self) -> usize {
+        match &self.line {
+            Some(line) if !std::mem::take(&mut self.is_first) => self.core.lines.waiting_in(line),
+            _ => 0,
         }
     }
 
@@ -220,7 +238,7 @@ impl Lead {
         let core = &inner.core;
         // Pushes must be on before the first enqueue; a free resource costs no subscription.
         let enqueue = ask.wait.is_some() && core.is_listening(ask.name.bucket());
-        let behind = (self.line.as_ref()).map_or(0, |line| core.lines.waiting_in(line));
+        let behind = self.behind();
         let Work { attempt, ending } = self.work.get_or_insert_default();
         let attempt = attempt.get_or_insert_with(|| Attempt::new(core, ask, now));
         let call = attempt.call(core, ask, enqueue, behind);
@@ -271,7 +289,7 @@ impl Lead {
     /// What it would ask, to be sent along with others: the end of the tenure before, and a request that does not wait.
     pub(super) fn calls(&mut self, ask: &Ask, calls: &mut Vec<LeaseCall>) {
         let core = Arc::clone(&self.core);
-        let behind = (self.line.as_ref()).map_or(0, |line| core.lines.waiting_in(line));
+        let behind = self.behind();
         let work = self.work();
         if let Some(tenure) = &work.ending {
             calls.push(core.release_call(tenure, core.env.now()));

@@ -4,7 +4,7 @@
 //!
 //! A line exists only while somebody stands in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use super::turn::{Holding, Seat, TaskId, Turn};
 use super::visit::{Verdict, Visit};
 use super::{Cleanup, Core, Tenure};
 use crate::env::Moment;
-use crate::name::ResourceName;
+use crate::name::{Bucket, ResourceName};
 use crate::protocol::{Rid, Weight};
 
 /// Who takes turns with one another, or shares: those that want the same, for the same time, in the same manner.
@@ -28,6 +28,8 @@ use crate::protocol::{Rid, Weight};
 /// A resource's lines stand beside one another in this order. Readers and writers are two of them, and meet at the store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Line {
+    /// Its name's. It comes first, so that few names need to be compared.
+    pub(crate) bucket: Bucket,
     pub(crate) name: ResourceName,
     pub(crate) mode: Mode,
     pub(crate) ttl: Duration,
@@ -39,6 +41,7 @@ impl Line {
     /// No line of the resource stands before it.
     pub(super) fn first_of(name: &ResourceName) -> Self {
         Self {
+            bucket: name.bucket(),
             name: name.clone(),
             mode: Mode::Exclusive,
             ttl: Duration::ZERO,
@@ -157,14 +160,19 @@ impl Lines {
         let (seat, waits) = (ask.seat, ask.wait.is_some());
         let mut places = core.lines.places();
         let Places { by_line, apart } = &mut *places;
-        let Some(place) = by_line.get_mut(&line) else {
-            let place = Place {
-                waiters: BTreeMap::new(),
-                stand: Stand::Led,
-            };
-            by_line.insert(line.clone(), place);
-            return Entry::Lead(Lead::new(core, Some(line), Work::default()));
+        let place = match by_line.entry(line) {
+            btree_map::Entry::Occupied(place) => place,
+            btree_map::Entry::Vacant(place) => {
+                let line = place.key().clone();
+                place.insert(Place {
+                    waiters: BTreeMap::new(),
+                    stand: Stand::Led,
+                });
+                return Entry::Lead(Lead::first(core, line));
+            }
         };
+        let line = place.key().clone();
+        let place = place.into_mut();
         match &mut place.stand {
             // Lost, and the renewer has not looked yet: who comes first goes on without it.
             Stand::Held(visit) if place.waiters.is_empty() && visit.tenure.check().is_err() => {
@@ -337,16 +345,16 @@ impl Lines {
     /// A tenure's release is done, or given up.
     pub(crate) fn left(&self, core: &Arc<Core>, tenure_of: &Line, rid: Rid) {
         let mut places = self.places();
-        let by_line = &mut places.by_line;
-        let Some(place) = by_line.get_mut(tenure_of) else {
+        let btree_map::Entry::Occupied(mut entry) = places.by_line.entry(tenure_of.clone()) else {
             return;
         };
+        let place = entry.get_mut();
         if !matches!(place.stand, Stand::Leaving(leaving, _) if leaving == rid) {
             return;
         }
         place.stand = Stand::Led;
         if place.hand_lead(core, tenure_of, Work::default()).is_some() {
-            by_line.remove(tenure_of);
+            entry.remove();
         }
     }
 
