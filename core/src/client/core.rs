@@ -264,7 +264,7 @@ impl Core {
         request: impl Future<Output = Result<T, StoreError>>,
     ) -> (Result<T, StoreError>, Moment) {
         let request = pin!(request);
-        let result = match self.env.timeout_at(sent + within, request).await {
+        let result = match self.env.timeout_from(sent, sent + within, request).await {
             Ok(result) => result,
             Err(_) => Err(StoreError::unknown(
                 operation,

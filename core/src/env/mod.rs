@@ -248,8 +248,13 @@ impl Env {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn sleep_until(&self, moment: Moment) {
+        self.sleep_from(self.now(), moment).await;
+    }
+
+    /// The same, for who has just looked at the clock.
+    async fn sleep_from(&self, mut now: Moment, moment: Moment) {
         loop {
-            let left = moment.since(self.now());
+            let left = moment.since(now);
             if left.is_zero() {
                 break;
             }
@@ -260,6 +265,7 @@ impl Env {
                 Clock::Paused { .. } => left.min(Duration::from_secs(86_400)),
             };
             tokio::time::sleep(step).await;
+            now = self.now();
         }
         // Also what was spawned past the gate stands still at its next sleep.
         #[cfg(feature = "test-util")]
@@ -290,13 +296,31 @@ impl Env {
         }
     }
 
+    /// As [`timeout_at`](Self::timeout_at), for who has just looked at the clock.
+    ///
+    /// # Cancel safety
+    /// As `future`.
+    pub async fn timeout_from<F: Future>(
+        &self,
+        now: Moment,
+        deadline: Moment,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = self.sleep_from(now, deadline) => Err(Elapsed),
+        }
+    }
+
     /// Runs `future` for at most `duration`.
     pub async fn timeout<F: Future>(
         &self,
         duration: Duration,
         future: F,
     ) -> Result<F::Output, Elapsed> {
-        self.timeout_at(self.now() + duration, future).await
+        let now = self.now();
+        self.timeout_from(now, now + duration, future).await
     }
 
     /// Spawns on the caller's runtime.

@@ -317,7 +317,8 @@ impl Connection {
         };
         let deadlines = callers.iter().flatten().map(|caller| caller.deadline);
         let Some(last) = deadlines.max() else { return };
-        let mut sent = pin!(self.run_until(last, OPERATION, &self.scripts.together, fill));
+        let mut sent =
+            pin!(self.run_until(last, OPERATION, &self.scripts.together, calls.len(), fill));
         let answer = loop {
             // Each caller has its own deadline; the last one's is the request's.
             let deadlines = callers.iter().flatten().map(|caller| caller.deadline);

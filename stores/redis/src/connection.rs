@@ -68,20 +68,21 @@ impl Connection {
         script: &Script,
         words: impl Fn(&mut Cmd) + Send + Sync,
     ) -> Result<Value, StoreError> {
-        self.run_until(self.deadline(), operation, script, words)
+        self.run_until(self.deadline(), operation, script, 1, words)
             .await
     }
 
-    /// [`run`](Self::run) for one who has waited before.
+    /// [`run`](Self::run) for one who has waited before, with so many calls.
     pub(crate) async fn run_until(
         &self,
         deadline: Moment,
         operation: &'static str,
         script: &Script,
+        calls: usize,
         words: impl Fn(&mut Cmd) + Send + Sync,
     ) -> Result<Value, StoreError> {
         let link = self.shared.link(operation, deadline).await?;
-        let mut cmd = script.by_hash();
+        let mut cmd = script.by_hash(calls);
         words(&mut cmd);
         let mut answer = self.exchange(operation, &link, &cmd, deadline).await?;
         if matches!(&answer, Err(e) if e.kind() == ErrorKind::Server(ServerErrorKind::NoScript)) {
@@ -157,14 +158,15 @@ impl Connection {
             session, address, ..
         } = &*self.shared;
         let heard = link.health.heard();
+        let began = session.env.now();
         let mut silence = Silence {
             link,
             env: &session.env,
             heard,
-            began: session.env.now(),
+            began,
             over: false,
         };
-        let answer = session.env.timeout_at(deadline, sent).await;
+        let answer = session.env.timeout_from(began, deadline, sent).await;
         silence.over = true;
         match answer {
             Ok(Ok(answer)) => {
@@ -220,8 +222,8 @@ struct Silence<'a> {
 
 impl Drop for Silence<'_> {
     fn drop(&mut self) {
-        let waited = self.env.now().since(self.began) >= PATIENCE;
-        if !self.over && waited && self.link.health.heard() == self.heard {
+        let waited = || self.env.now().since(self.began) >= PATIENCE;
+        if !self.over && self.link.health.heard() == self.heard && waited() {
             self.link.health.lose();
         }
     }

@@ -51,7 +51,7 @@ impl Leases for Connection {
         if !rest.is_empty() {
             let mut pipeline = redis::pipe();
             for (bucket, fence) in rest {
-                let mut cmd = script.by_hash();
+                let mut cmd = script.by_hash(1);
                 fill(&mut cmd, *bucket, *fence);
                 pipeline.add_command(cmd);
             }
@@ -93,7 +93,8 @@ impl Connection {
             };
             take_replies_alone(
                 &batch,
-                self.run_until(deadline, OPERATION, script, fill).await?,
+                self.run_until(deadline, OPERATION, script, calls.len(), fill)
+                    .await?,
             )?
         } else {
             let needs_memory = calls.iter().any(|c| matches!(c.op, Op::Acquire(_)));
@@ -106,7 +107,10 @@ impl Connection {
                 put_keys(cmd, keys, calls);
                 put_words(cmd, keys, calls);
             };
-            take_replies(self.run_until(deadline, OPERATION, script, fill).await?)?
+            take_replies(
+                self.run_until(deadline, OPERATION, script, calls.len(), fill)
+                    .await?,
+            )?
         };
         if stamped.value.len() == calls.len() {
             Ok(stamped)

@@ -196,6 +196,9 @@ fn expand(lua: &str) -> String {
     text
 }
 
+/// About as many bytes as the keys and words of one call have: a command that need not grow is not copied.
+const WORDS_OF_A_CALL: usize = 256;
+
 /// One script.
 #[derive(Debug)]
 pub(crate) struct Script {
@@ -221,10 +224,10 @@ impl Script {
         Self { text, hash }
     }
 
-    /// Runs the script if the server has it.
-    pub(crate) fn by_hash(&self) -> Cmd {
-        let mut cmd = redis::cmd("EVALSHA");
-        cmd.arg(&self.hash);
+    /// Runs the script if the server has it, with room for the words of so many calls.
+    pub(crate) fn by_hash(&self, calls: usize) -> Cmd {
+        let mut cmd = Cmd::with_capacity(8 + 3 * calls, 64 + WORDS_OF_A_CALL * calls);
+        cmd.arg("EVALSHA").arg(&self.hash);
         cmd
     }
 
