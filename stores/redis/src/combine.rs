@@ -138,16 +138,17 @@ impl Combiner {
 }
 
 impl Connection {
-    /// Sends one call that [`can_travel`].
+    /// Sends one call that [`can_travel`], of who asks now.
     pub(crate) async fn execute_one(
         &self,
         call: &LeaseCall,
+        now: Moment,
     ) -> Result<Stamped<Vec<Reply>>, StoreError> {
-        let deadline = self.deadline();
+        let deadline = now + self.shared.session.request_timeout;
         let calls = std::slice::from_ref(call);
         let (outcome, needs_carrier) = match self.combiner.way_of(call, deadline) {
             // Boxed: what travels should not be as large as what goes alone.
-            Way::Alone(_alone) => return Box::pin(self.alone(calls, deadline)).await,
+            Way::Alone(_alone) => return Box::pin(self.alone(calls, now)).await,
             Way::Along(outcome, needs_carrier) => (outcome, needs_carrier),
         };
         if needs_carrier && let Some(connection) = self.me.upgrade() {
@@ -164,7 +165,7 @@ impl Connection {
                 value: vec![value],
             }),
             Ok(Outcome::Failed(error)) => Err(error),
-            Ok(Outcome::Left) => Box::pin(self.alone(calls, deadline)).await,
+            Ok(Outcome::Left) => Box::pin(self.alone(calls, now)).await,
             Err(_) => Err(StoreError::unknown(
                 OPERATION,
                 "the runtime that carried the request has ended",

@@ -15,12 +15,14 @@ use crate::error::{describe, refused};
 use crate::keeper::Shared;
 use crate::link::Link;
 use crate::script::{Crowded, Script, Scripts};
+use crate::unpacked::Unpacked;
 
 /// One open store. Its keeper ends with it.
 pub(crate) struct Connection {
     pub(crate) shared: Arc<Shared>,
     pub(crate) scripts: Scripts,
     pub(crate) combiner: Combiner,
+    pub(crate) unpacked: Unpacked,
     /// For the tasks that send what several callers ask.
     pub(crate) me: Weak<Connection>,
     /// Where these tasks run, as the driver does: a caller's own runtime may stop while they have others' calls.
@@ -49,6 +51,7 @@ impl Connection {
             keeper: shared.session.env.spawn(keeper),
             scripts: Scripts::new(crowded),
             combiner: Combiner::new(Together::AnyBuckets),
+            unpacked: Unpacked::default(),
             me: Weak::clone(me),
             runtime: Handle::current(),
             shared,

@@ -30,9 +30,12 @@ const FLOORS: &str = "raise floors";
 #[async_trait]
 impl Leases for Connection {
     async fn execute(&self, calls: &[LeaseCall]) -> Result<Stamped<Vec<Reply>>, StoreError> {
+        let now = self.shared.session.env.now();
         match calls {
-            [call] if can_travel(&call.op) => self.execute_one(call).await,
-            _ => Box::pin(self.alone(calls, self.deadline())).await,
+            [call] if can_travel(&call.op) && !self.unpacked.has(&call.name, now) => {
+                self.execute_one(call, now).await
+            }
+            _ => Box::pin(self.alone(calls, now)).await,
         }
     }
 
@@ -74,14 +77,17 @@ impl Leases for Connection {
 }
 
 impl Connection {
-    /// Sends one caller's calls as a script call of their own.
+    /// Sends the calls of one caller, who asked at `asked`, as a script call of their own.
     pub(crate) async fn alone(
         &self,
         calls: &[LeaseCall],
-        deadline: Moment,
+        asked: Moment,
     ) -> Result<Stamped<Vec<Reply>>, StoreError> {
         let (keys, scripts) = (&self.shared.keys, &self.scripts);
-        let stamped = if let Some(batch) = Batch::of_one(calls) {
+        let deadline = asked + self.shared.session.request_timeout;
+        let is_packed = |call: &LeaseCall| !self.unpacked.has(&call.name, asked);
+        let batch = Batch::of_one(calls).filter(|_| calls.iter().all(is_packed));
+        let stamped = if let Some(batch) = batch {
             let script = if batch.needs_memory() {
                 &scripts.alone
             } else {
@@ -91,11 +97,12 @@ impl Connection {
                 batch.put_keys(cmd, keys);
                 batch.put_words(cmd);
             };
-            take_replies_alone(
-                &batch,
-                self.run_until(deadline, OPERATION, script, calls.len(), fill)
-                    .await?,
-            )?
+            let answer = self.run_until(deadline, OPERATION, script, calls.len(), fill);
+            let answer = answer.await?;
+            if let ([call], Value::Array(_)) = (calls, &answer) {
+                self.unpacked.note(&call.name, asked);
+            }
+            take_replies_alone(&batch, answer)?
         } else {
             let needs_memory = calls.iter().any(|c| matches!(c.op, Op::Acquire(_)));
             let script = if needs_memory {

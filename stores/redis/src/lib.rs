@@ -31,6 +31,7 @@ mod server;
 mod tests;
 #[cfg(feature = "tls")]
 mod tls;
+mod unpacked;
 
 pub use connector::RedisStore;
 pub use login::{Credentials, CredentialsError, Login};

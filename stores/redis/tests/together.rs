@@ -4,6 +4,7 @@
 mod common;
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -70,9 +71,14 @@ async fn at_once(node: &Arc<Node>, calls: Vec<LeaseCall>) -> Vec<Result<Reply, S
 
 /// From now on the server knows the scripts.
 async fn warm_up(node: &Arc<Node>) {
-    let granted = at_once(node, (0..20).map(|i| acquire(node, i)).collect()).await;
+    warm_up_on(node, 0..20).await;
+}
+
+async fn warm_up_on(node: &Arc<Node>, resources: Range<u64>) {
+    let acquires = resources.clone().map(|i| acquire(node, i));
+    let granted = at_once(node, acquires.collect()).await;
     assert!(granted.iter().all(is_granted), "{granted:?}");
-    let released = at_once(node, (0..20).map(|i| release(node, i)).collect()).await;
+    let released = at_once(node, resources.map(|i| release(node, i)).collect()).await;
     assert!(released.iter().all(was_held), "{released:?}");
 }
 
@@ -166,6 +172,31 @@ async fn what_one_meets_is_not_what_others_are_told() {
             "{i}: {reply:?}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_contended_a_moment_ago_is_asked_of_the_full_script_at_once() {
+    let server = RedisServer::start();
+    let holder = Node::open(&server.url()).await;
+    execute(&holder, acquire(&holder, 0)).await.unwrap();
+    let node = Arc::new(Node::open(&server.url()).await);
+    warm_up_on(&node, 20..40).await;
+    let of_it = |i| LeaseCall {
+        name: name("r0"),
+        ..acquire(&node, i)
+    };
+    let all_busy = |answers: &[Result<Reply, StoreError>]| {
+        let mut answers = answers.iter();
+        assert!(answers.all(|reply| matches!(reply, Ok(Reply::Busy { .. }))));
+    };
+    // The second one leaves the full script there.
+    for i in 100..102 {
+        all_busy(&at_once(&node, vec![of_it(i)]).await);
+    }
+    server.command(&["CONFIG", "RESETSTAT"]);
+    // Together they would meet the holder in the fast script, and each would have to ask again.
+    all_busy(&at_once(&node, (110..130).map(of_it).collect()).await);
+    assert_eq!(script_calls(&server), 20);
 }
 
 #[tokio::test]
