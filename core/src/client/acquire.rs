@@ -76,7 +76,11 @@ pub(crate) async fn acquire(inner: &Arc<Inner>, ask: &Ask) -> Result<Holding, Er
     let span = tracing::debug_span!("acquire", class = ask.name.class(), name = %ask.name);
     // Pinned where it is made: it is large to move.
     let result = pin!(try_acquire(inner, ask, started));
-    let result = result.instrument(span).await;
+    let result = if span.is_disabled() {
+        result.await
+    } else {
+        result.instrument(span).await
+    };
     let ended = match &result {
         Ok((_, granted)) => *granted,
         Err(_) => core.env.now(),

@@ -43,7 +43,11 @@ pub(crate) async fn release(inner: &Inner, holding: Holding) -> Result<(), Error
     let span = tracing::debug_span!("release", class = tenure.name.class(), name = %tenure.name);
     let told = {
         let told = pin!(tell_store(inner, &mut parting, now, true));
-        told.instrument(span).await
+        if span.is_disabled() {
+            told.await
+        } else {
+            told.instrument(span).await
+        }
     };
     drop(parting);
     let gone = |cause| Err(holding.lost_error(cause).into());

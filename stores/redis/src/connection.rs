@@ -1,6 +1,7 @@
 //! A store on one server: requests with a deadline.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -131,7 +132,7 @@ impl Connection {
         deadline: Moment,
     ) -> Result<Vec<Result<Value, RedisError>>, StoreError> {
         let mut driver = link.driver.clone();
-        let sent = driver.send_packed_commands(pipeline, 0, pipeline.len());
+        let sent = pin!(driver.send_packed_commands(pipeline, 0, pipeline.len()));
         let answers = self.answered(operation, link, deadline, sent).await?;
         Ok(answers.into_iter().map(Value::extract_error).collect())
     }
@@ -145,7 +146,8 @@ impl Connection {
         deadline: Moment,
     ) -> Result<Result<Value, RedisError>, StoreError> {
         let mut driver = link.driver.clone();
-        let sent = driver.send_packed_command(cmd);
+        // Pinned where it is made: whatever takes it by value has room for it twice.
+        let sent = pin!(driver.send_packed_command(cmd));
         let answer = self.answered(operation, link, deadline, sent).await?;
         Ok(answer.extract_error())
     }

@@ -1,7 +1,5 @@
 //! The calls that uncontended resources need, as the words of the fast scripts: see `lua/fast.lua`.
 
-use std::io::Write;
-
 use leasehold_core::name::ResourceName;
 use leasehold_core::protocol::{Acquire, Op, Release, Renew, Reply, Was, Weight};
 use leasehold_core::store::{LeaseCall, Stamped};
@@ -10,7 +8,7 @@ use redis::{Cmd, RedisWrite};
 use crate::keys::Keys;
 use crate::leases::on_server_clock;
 use crate::record::{double, put_own, put_rid, take_double};
-use crate::script::{SLACK_MS, number};
+use crate::script::{SLACK_MS, number, put_digits};
 
 /// In ms since 1970: in 2001.
 const LEAST_OF_13_DIGITS: u64 = 1_000_000_000_000;
@@ -96,12 +94,13 @@ impl<'a> Batch<'a> {
 
     /// The number of keys, and the keys.
     pub(crate) fn put_keys(&self, cmd: &mut Cmd, keys: &Keys) {
-        cmd.write_arg_fmt(self.len() + self.acquires.len());
-        let mut key = String::with_capacity(128);
+        let mut key = Vec::with_capacity(128);
+        put_digits(&mut key, (self.len() + self.acquires.len()) as u64);
+        cmd.write_arg(&key);
         for (name, _) in &self.acquires {
             key.clear();
             keys.put_floor(&mut key, name.bucket());
-            cmd.write_arg(key.as_bytes());
+            cmd.write_arg(&key);
         }
         let ended = self.releases.iter().map(|(name, _)| *name);
         let renewed = self.renewals.iter().map(|(name, _)| *name);
@@ -109,7 +108,7 @@ impl<'a> Batch<'a> {
         for name in ended.chain(renewed).chain(acquired) {
             key.clear();
             keys.put_lease(&mut key, name);
-            cmd.write_arg(key.as_bytes());
+            cmd.write_arg(&key);
         }
     }
 
@@ -153,8 +152,7 @@ impl<'a> Batch<'a> {
         if let Some(last) = last.max() {
             let until_ms = last.saturating_add(ttl_us) / 1000 + 1 + SLACK_MS;
             let until_ms = until_ms.clamp(LEAST_OF_13_DIGITS, 10 * LEAST_OF_13_DIGITS - 1);
-            // Writing to a Vec cannot fail.
-            let _ = write!(word, "{until_ms}");
+            put_digits(word, until_ms);
         }
         let used = releases.iter().map(|(_, ask)| ask.used);
         for value in used.chain(self.renewals.iter().map(|(_, ask)| ask.renewal)) {

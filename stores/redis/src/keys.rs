@@ -17,6 +17,8 @@ use std::fmt::Write;
 use leasehold_core::protocol::NodeId;
 use leasehold_core::{Namespace, ResourceName, name::Bucket};
 
+use crate::script::put_digits;
+
 /// A namespace's keys.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
@@ -44,24 +46,24 @@ impl Keys {
     }
 
     /// [`lease`](Self::lease), behind what is in `text`.
-    pub(crate) fn put_lease(&self, text: &mut String, name: &ResourceName) {
+    pub(crate) fn put_lease(&self, text: &mut Vec<u8>, name: &ResourceName) {
         self.put_bucket(text, name.bucket());
-        text.push_str(":l:");
-        text.push_str(name.as_str());
+        text.extend(b":l:");
+        text.extend(name.as_str().as_bytes());
     }
 
     /// [`floor`](Self::floor), behind what is in `text`.
-    pub(crate) fn put_floor(&self, text: &mut String, bucket: Bucket) {
+    pub(crate) fn put_floor(&self, text: &mut Vec<u8>, bucket: Bucket) {
         self.put_bucket(text, bucket);
-        text.push_str(":f");
+        text.extend(b":f");
     }
 
-    fn put_bucket(&self, text: &mut String, bucket: Bucket) {
-        text.push('{');
-        text.push_str(&self.namespace);
-        // Writing to a String cannot fail.
-        let _ = write!(text, "#{bucket}");
-        text.push('}');
+    fn put_bucket(&self, text: &mut Vec<u8>, bucket: Bucket) {
+        text.push(b'{');
+        text.extend(self.namespace.as_bytes());
+        text.push(b'#');
+        put_digits(text, bucket.0.into());
+        text.push(b'}');
     }
 
     pub(crate) fn floor(&self, bucket: Bucket) -> String {
@@ -154,10 +156,11 @@ mod tests {
             keys.lease(&name),
             format!("{{a%7D%7B%23%25b/ü#{bucket}}}:l:invoice/{{7}}")
         );
-        let (mut lease, mut floor) = (String::new(), String::new());
+        let (mut lease, mut floor) = (Vec::new(), Vec::new());
         keys.put_lease(&mut lease, &name);
         keys.put_floor(&mut floor, bucket);
-        assert_eq!((lease, floor), (keys.lease(&name), keys.floor(bucket)));
+        assert_eq!(lease, keys.lease(&name).as_bytes());
+        assert_eq!(floor, keys.floor(bucket).as_bytes());
     }
 
     #[test]

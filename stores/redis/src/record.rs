@@ -12,15 +12,13 @@
 //! All numbers but the words' are big-endian doubles, which a script reads and writes in one step, and hold integers. It is
 //! short, since a script pays for each byte of each string it meets.
 
-use std::io::Write;
-
 use leasehold_core::protocol::{
     self, Acquire, Capacity, Closed, Entry, NodeId, Phase, Record, Rid, TooNew, Weight,
 };
 use redis::Value;
 use uuid::Uuid;
 
-use crate::script::{CROWD, PACKED, PACKED_RENEWED, number};
+use crate::script::{CROWD, PACKED, PACKED_RENEWED, number, put_digits};
 
 /// Reads a record.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record, TooNew> {
@@ -40,14 +38,11 @@ pub(crate) fn put_own(bytes: &mut Vec<u8>, ask: &Acquire, seen: u64) {
     put_rid(bytes, ask.rid);
     bytes.extend(double(ask.want));
     bytes.extend(double(seen));
-    let (capacity, label) = (ask.capacity, &ask.label);
-    // Writing to a Vec cannot fail.
-    let _ = write!(
-        bytes,
-        "{} {} {label}",
-        capacity.size,
-        number(capacity.revision)
-    );
+    put_digits(bytes, ask.capacity.size.into());
+    bytes.push(b' ');
+    put_digits(bytes, number(ask.capacity.revision));
+    bytes.push(b' ');
+    bytes.extend(ask.label.as_bytes());
 }
 
 /// A request id, as packed records have it.

@@ -314,9 +314,32 @@ pub(crate) fn number(value: u64) -> u64 {
     value.min(LARGEST)
 }
 
+/// Writes a number's decimal digits. (`write!` takes several times as long, and each call needs a few numbers.)
+pub(crate) fn put_digits(bytes: &mut Vec<u8>, mut value: u64) {
+    let start = bytes.len();
+    loop {
+        // A digit fits in a byte.
+        bytes.push(b'0' + (value % 10) as u8);
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    bytes[start..].reverse();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_are_those_that_rust_writes() {
+        for value in [0, 7, 10, 99, 100, 255, 1_800_766_212_079, u64::MAX] {
+            let mut bytes = b"x".to_vec();
+            put_digits(&mut bytes, value);
+            assert_eq!(bytes, format!("x{value}").as_bytes());
+        }
+    }
 
     #[test]
     fn every_constant_of_the_scripts_is_known() {
