@@ -4,18 +4,29 @@
 use std::ops::Range;
 use std::process::ExitCode;
 
-use leasehold_sim::{play, report, run_with};
+use leasehold_sim::schedules::History;
+use leasehold_sim::{Simulation, play, report, run_with, schedules};
 
 const HELP: &str = "\
-Usage: cargo xtask sim [--seeds N] [--start S] | --seed S [--steps] | --planted
+Usage: cargo xtask sim [--what locks|schedulers|all] [--seeds N] [--start S]
+       cargo xtask sim [--what locks|schedulers|all] --seed S [--steps]
+       cargo xtask sim [--what locks|schedulers|all] --planted [--seeds N]
 
-Plays N seeds (default 200) from S (default 0), each a fleet on a store and a network that fail, and checks every
-promise over what happened.
-  --seed S   plays that one alone and prints all that happened, with --steps also each step of the store
-  --planted  breaks protocol and client on purpose, in each of many ways, and plays up to N seeds until that is seen";
+Plays N seeds (default 200) from S (default 0) of each simulation, and checks every promise over what happened.
+  --what locks       clients that lock, on a store and a network that fail
+  --what schedulers  fleets that run jobs there, and are deployed, frozen, cut off and killed
+  --seed S   plays that one alone and prints all that happened; with --steps also each step of the store (locks)
+  --planted  breaks protocol, client and scheduler on purpose, in each of many ways, and plays up to N seeds until that
+             is seen";
 
 #[derive(Debug, PartialEq)]
-enum Request {
+struct Request {
+    what: Vec<Simulation>,
+    how: How,
+}
+
+#[derive(Debug, PartialEq)]
+enum How {
     Help,
     Many(Range<u64>),
     One(u64, bool),
@@ -24,34 +35,56 @@ enum Request {
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    match parse(&args) {
-        Ok(Request::Help) => {
-            println!("{HELP}");
-            ExitCode::SUCCESS
-        }
-        Ok(Request::Many(seeds)) => many(seeds),
-        Ok(Request::One(seed, steps)) => one(seed, steps),
-        Ok(Request::Planted(seeds)) => planted(seeds),
+    let request = match parse(&args) {
+        Ok(request) => request,
         Err(wrong) => {
             eprintln!("error: {wrong}\n\n{HELP}");
-            ExitCode::from(2)
+            return ExitCode::from(2);
         }
+    };
+    // Each is played, whatever became of the others.
+    let is_well = match request.how {
+        How::Help => {
+            println!("{HELP}");
+            true
+        }
+        How::Many(seeds) => each(&request.what, |simulation| many(simulation, seeds.clone())),
+        How::One(seed, steps) => each(&request.what, |simulation| one(simulation, seed, steps)),
+        How::Planted(seeds) => planted(&request.what, seeds),
+    };
+    if is_well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
+}
+
+fn each(what: &[Simulation], play: impl Fn(Simulation) -> bool) -> bool {
+    let failed = what.iter().filter(|simulation| !play(**simulation));
+    failed.count() == 0
 }
 
 fn parse(args: &[String]) -> Result<Request, String> {
     let (mut seeds, mut start, mut one) = (200, 0, None);
     let (mut planted, mut steps) = (false, false);
+    let mut what = Simulation::ALL.to_vec();
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let target = match arg.as_str() {
-            "-h" | "--help" => return Ok(Request::Help),
+            "-h" | "--help" => {
+                let how = How::Help;
+                return Ok(Request { what, how });
+            }
             "--planted" => {
                 planted = true;
                 continue;
             }
             "--steps" => {
                 steps = true;
+                continue;
+            }
+            "--what" => {
+                what = named(args.next())?;
                 continue;
             }
             "--seeds" => &mut seeds,
@@ -62,45 +95,69 @@ fn parse(args: &[String]) -> Result<Request, String> {
         let value = args.next().and_then(|value| value.parse().ok());
         *target = value.ok_or_else(|| format!("`{arg}` takes a number"))?;
     }
-    Ok(match one {
+    let how = match one {
         Some(_) if planted => return Err("`--planted` plays many seeds: without `--seed`".into()),
-        Some(seed) => Request::One(seed, steps),
-        None if planted => Request::Planted(seeds),
-        None => Request::Many(start..start.saturating_add(seeds)),
-    })
+        Some(seed) => How::One(seed, steps),
+        None if planted => How::Planted(seeds),
+        None => How::Many(start..start.saturating_add(seeds)),
+    };
+    Ok(Request { what, how })
 }
 
-fn many(seeds: Range<u64>) -> ExitCode {
-    let summary = play(seeds);
-    if let Some((seed, outcome)) = &summary.failed {
-        println!("{}\n", report(*seed, outcome));
+fn named(name: Option<&String>) -> Result<Vec<Simulation>, String> {
+    let all = Simulation::ALL.to_vec();
+    match name.map_or("", String::as_str) {
+        "all" => Ok(all),
+        name => {
+            let chosen = all.into_iter().find(|simulation| simulation.name() == name);
+            let chosen = chosen.ok_or("`--what` takes `locks`, `schedulers` or `all`")?;
+            Ok(vec![chosen])
+        }
+    }
+}
+
+fn many(simulation: Simulation, seeds: Range<u64>) -> bool {
+    let summary = play(simulation, seeds);
+    if let Some(broken) = &summary.broken {
+        println!("{}\n", broken.text);
     }
     println!("sim: {summary}");
-    match summary.failed {
-        None => ExitCode::SUCCESS,
-        Some(_) => ExitCode::FAILURE,
-    }
+    summary.broken.is_none()
 }
 
-fn one(seed: u64, shows_steps: bool) -> ExitCode {
-    let outcome = run_with(seed, shows_steps);
-    for event in &outcome.history {
-        println!("{event}");
+fn one(simulation: Simulation, seed: u64, shows_steps: bool) -> bool {
+    let broken = match simulation {
+        Simulation::Locks => {
+            let outcome = run_with(seed, shows_steps);
+            outcome.history.iter().for_each(|event| println!("{event}"));
+            report(seed, &outcome)
+        }
+        Simulation::Schedulers => {
+            let outcome = schedules::run(seed);
+            let History { setting, events } = &outcome.history;
+            println!("{setting:#?}");
+            for event in events {
+                println!("{event}");
+            }
+            schedules::report(seed, &outcome)
+        }
+    };
+    if broken.is_empty() {
+        let name = simulation.name();
+        println!("sim: {name}: seed {seed} keeps every promise");
+    } else {
+        println!("\n{broken}");
     }
-    if outcome.violations.is_empty() {
-        println!("sim: seed {seed} keeps every promise");
-        return ExitCode::SUCCESS;
-    }
-    println!("\n{}", report(seed, &outcome));
-    ExitCode::FAILURE
+    broken.is_empty()
 }
 
 #[cfg(feature = "planted-bugs")]
-fn planted(seeds: u64) -> ExitCode {
-    use leasehold_core::planted::Bug;
-
-    let rows = leasehold_sim::hunt(Bug::ALL, seeds, |row| {
-        let name = format!("{:?}", row.bug);
+fn planted(what: &[Simulation], seeds: u64) -> bool {
+    let bugs: Vec<_> = (leasehold_sim::Bug::all())
+        .filter(|bug| what.contains(&bug.simulation()))
+        .collect();
+    let rows = leasehold_sim::hunt(&bugs, seeds, |row| {
+        let name = row.bug.to_string();
         let caught = match row.by {
             Some((seed, rule)) => format!("seed {seed:3}: {rule}"),
             None => "SURVIVED".into(),
@@ -111,17 +168,13 @@ fn planted(seeds: u64) -> ExitCode {
     let survived = rows.iter().filter(|row| row.by.is_none()).count();
     let bugs = rows.len();
     println!("sim: {bugs} planted bugs, {survived} of them survived {seeds} seeds");
-    if survived == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    survived == 0
 }
 
 #[cfg(not(feature = "planted-bugs"))]
-fn planted(_seeds: u64) -> ExitCode {
+fn planted(_what: &[Simulation], _seeds: u64) -> bool {
     eprintln!("error: built without the feature `planted-bugs`: use `cargo xtask sim --planted`");
-    ExitCode::from(2)
+    false
 }
 
 #[cfg(test)]
@@ -133,15 +186,31 @@ mod tests {
         parse(&args)
     }
 
+    fn how(line: &str) -> Option<How> {
+        parsed(line).ok().map(|request| request.how)
+    }
+
     #[test]
     fn seeds_are_counted_from_a_start_or_one_is_named() {
-        assert_eq!(parsed(""), Ok(Request::Many(0..200)));
-        assert_eq!(parsed("--seeds 5 --start 10"), Ok(Request::Many(10..15)));
-        assert_eq!(parsed("--seed 7"), Ok(Request::One(7, false)));
-        assert_eq!(parsed("--seed 7 --steps"), Ok(Request::One(7, true)));
-        assert_eq!(parsed("--seed 7 --help"), Ok(Request::Help));
-        assert_eq!(parsed("--planted --seeds 9"), Ok(Request::Planted(9)));
+        assert_eq!(how(""), Some(How::Many(0..200)));
+        assert_eq!(how("--seeds 5 --start 10"), Some(How::Many(10..15)));
+        assert_eq!(how("--seed 7"), Some(How::One(7, false)));
+        assert_eq!(how("--seed 7 --steps"), Some(How::One(7, true)));
+        assert_eq!(how("--seed 7 --help"), Some(How::Help));
+        assert_eq!(how("--planted --seeds 9"), Some(How::Planted(9)));
         assert!(parsed("--planted --seed 9").is_err());
+    }
+
+    #[test]
+    fn all_is_simulated_unless_something_is_named() {
+        let what = |line: &str| parsed(line).ok().map(|request| request.what);
+        assert_eq!(what(""), Some(Simulation::ALL.to_vec()));
+        assert_eq!(what("--what all"), Some(Simulation::ALL.to_vec()));
+        assert_eq!(what("--what locks"), Some(vec![Simulation::Locks]));
+        let schedulers = Some(vec![Simulation::Schedulers]);
+        assert_eq!(what("--seeds 3 --what schedulers"), schedulers);
+        assert!(parsed("--what caches").is_err_and(|error| error.contains("--what")));
+        assert!(parsed("--what").is_err_and(|error| error.contains("--what")));
     }
 
     #[test]

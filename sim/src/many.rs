@@ -8,11 +8,80 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::run::{Outcome, Tally, run};
+use crate::tally::Tally;
+use crate::{report, run, schedules};
+
+/// What is simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Simulation {
+    /// Clients that lock.
+    Locks,
+    /// Schedulers that run jobs.
+    Schedulers,
+}
+
+impl Simulation {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Locks, Self::Schedulers];
+
+    /// As a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Locks => "locks",
+            Self::Schedulers => "schedulers",
+        }
+    }
+
+    /// Plays one seed.
+    ///
+    /// # Panics
+    /// Inside a tokio runtime.
+    pub fn play(self, seed: u64) -> Played {
+        let (violation, text, tally) = match self {
+            Self::Locks => {
+                let outcome = run(seed);
+                let text = report(seed, &outcome);
+                (outcome.violations.into_iter().next(), text, outcome.tally)
+            }
+            Self::Schedulers => {
+                let outcome = schedules::run(seed);
+                let text = schedules::report(seed, &outcome);
+                (outcome.violations.into_iter().next(), text, outcome.tally)
+            }
+        };
+        let rule = violation.map(|violation| violation.rule);
+        Played {
+            broken: rule.map(|rule| Broken { seed, rule, text }),
+            tally,
+        }
+    }
+}
+
+/// What became of a seed.
+#[derive(Debug)]
+pub struct Played {
+    /// The promise that it broke first.
+    pub broken: Option<Broken>,
+    /// How much happened.
+    pub tally: Tally,
+}
+
+/// A broken promise.
+#[derive(Debug)]
+pub struct Broken {
+    /// The seed that broke it.
+    pub seed: u64,
+    /// The promise.
+    pub rule: &'static str,
+    /// What happened, for people.
+    pub text: String,
+}
 
 /// What became of many seeds.
 #[derive(Debug)]
 pub struct Summary {
+    /// What was simulated.
+    pub simulation: Simulation,
     /// How many were played.
     pub seeds: u64,
     /// How much happened in them.
@@ -20,25 +89,20 @@ pub struct Summary {
     /// How long it took.
     pub took: Duration,
     /// The first of them that broke a promise.
-    pub failed: Option<(u64, Outcome)>,
+    pub broken: Option<Broken>,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally {
-            calls,
-            grants,
-            losses,
-            faults,
-        } = self.tally;
         let seconds = self.took.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = self.seeds as f64 / seconds.max(0.001);
         write!(
             f,
-            "{} seeds, {calls} calls, {grants} grants, {losses} losses, {faults} faults, in {seconds:.1} s ({rate:.0} \
-             seeds/s)",
-            self.seeds
+            "{}: {} seeds, {}, in {seconds:.1} s ({rate:.0} seeds/s)",
+            self.simulation.name(),
+            self.seeds,
+            self.tally
         )
     }
 }
@@ -46,7 +110,7 @@ impl fmt::Display for Summary {
 struct Progress {
     tally: Tally,
     played: u64,
-    failed: Option<(u64, Outcome)>,
+    broken: Option<Broken>,
     shown: Instant,
 }
 
@@ -56,13 +120,13 @@ struct Progress {
     clippy::disallowed_methods,
     reason = "how long it takes is a matter of real time"
 )]
-pub fn play(seeds: Range<u64>) -> Summary {
+pub fn play(simulation: Simulation, seeds: Range<u64>) -> Summary {
     let (start, next) = (Instant::now(), AtomicU64::new(seeds.start));
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let progress = Mutex::new(Progress {
         tally: Tally::default(),
         played: 0,
-        failed: None,
+        broken: None,
         shown: start,
     });
     std::thread::scope(|threads| {
@@ -70,11 +134,12 @@ pub fn play(seeds: Range<u64>) -> Summary {
             threads.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let has_failed = lock(&progress).failed.is_some();
+                    let has_failed = lock(&progress).broken.is_some();
                     if seed >= seeds.end || has_failed {
                         return;
                     }
-                    lock(&progress).take(seed, run(seed), &seeds);
+                    let played = simulation.play(seed);
+                    lock(&progress).take(played, &seeds);
                 }
             });
         }
@@ -86,10 +151,11 @@ pub fn play(seeds: Range<u64>) -> Summary {
         eprint!("\r\x1b[K");
     }
     Summary {
+        simulation,
         seeds: progress.played,
         tally: progress.tally,
         took: start.elapsed(),
-        failed: progress.failed,
+        broken: progress.broken,
     }
 }
 
@@ -99,12 +165,13 @@ fn lock(progress: &Mutex<Progress>) -> std::sync::MutexGuard<'_, Progress> {
 
 impl Progress {
     #[expect(clippy::disallowed_methods, reason = "as above")]
-    fn take(&mut self, seed: u64, outcome: Outcome, seeds: &Range<u64>) {
+    fn take(&mut self, played: Played, seeds: &Range<u64>) {
         self.played += 1;
-        self.tally.add(outcome.tally);
-        let is_first = self.failed.as_ref().is_none_or(|(first, _)| seed < *first);
-        if !outcome.violations.is_empty() && is_first {
-            self.failed = Some((seed, outcome));
+        self.tally.add(&played.tally);
+        if let Some(broken) = played.broken
+            && (self.broken.as_ref()).is_none_or(|first| broken.seed < first.seed)
+        {
+            self.broken = Some(broken);
         }
         let mut screen = std::io::stderr();
         if screen.is_terminal() && self.shown.elapsed() > Duration::from_millis(200) {

@@ -1,13 +1,62 @@
 //! Plants each bug in turn, and plays seeds until one of them shows it.
 
+use std::fmt;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use leasehold_core::planted::{Bug, plant};
+use leasehold_core::planted as core;
 
-use crate::run::run;
+use crate::many::Simulation;
+
+/// A bug, in one of the crates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// In the protocol or its client.
+    Core(core::Bug),
+}
+
+impl Bug {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        core::Bug::ALL.iter().copied().map(Self::Core)
+    }
+
+    /// What is broken, for people.
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Core(bug) => bug.what(),
+        }
+    }
+
+    /// Where it must show.
+    pub fn simulation(self) -> Simulation {
+        match self {
+            Self::Core(_) => Simulation::Locks,
+        }
+    }
+
+    fn plant(self) {
+        match self {
+            Self::Core(bug) => core::plant(Some(bug)),
+        }
+    }
+
+    fn pull_out(self) {
+        match self {
+            Self::Core(_) => core::plant(None),
+        }
+    }
+}
+
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Core(bug) => write!(f, "{bug:?}"),
+        }
+    }
+}
 
 /// What became of a planted bug.
 #[derive(Debug)]
@@ -50,12 +99,12 @@ pub fn hunt(bugs: &[Bug], seeds: u64, tell: impl Fn(&Caught) + Sync) -> Vec<Caug
 )]
 fn hunt_one(bug: Bug, seeds: u64) -> Caught {
     let start = Instant::now();
-    plant(Some(bug));
+    bug.plant();
     let by = (0..seeds).find_map(|seed| {
-        let first = run(seed).violations.into_iter().next()?;
-        Some((seed, first.rule))
+        let broken = bug.simulation().play(seed).broken?;
+        Some((seed, broken.rule))
     });
-    plant(None);
+    bug.pull_out();
     Caught {
         bug,
         by,

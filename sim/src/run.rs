@@ -14,6 +14,7 @@ use crate::panics::gathered;
 use crate::plan::Plan;
 use crate::recorder::Call;
 use crate::storm::{forgets, storm};
+use crate::tally::Tally;
 use crate::task::{FAREWELL, LONG_TTL, PAGES};
 use crate::together::lock_all;
 use crate::world::{REQUEST_TIMEOUT, World};
@@ -29,50 +30,29 @@ pub struct Outcome {
     pub tally: Tally,
 }
 
-/// How much happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Calls of clients.
-    pub calls: u64,
-    /// Guards that came to callers.
-    pub grants: u64,
-    /// Of them, those that were lost.
-    pub losses: u64,
-    /// Pauses, cuts, clock steps and the like, and requests and pushes that something befell.
-    pub faults: u64,
-}
-
-impl Tally {
-    fn of(history: &[Event], befell: u64) -> Self {
-        let mut tally = Self {
-            faults: befell,
-            ..Self::default()
-        };
-        let (mut lost, mut given_up) = (BTreeSet::new(), BTreeSet::new());
-        for event in history {
-            match &event.what {
-                What::Called { .. } => tally.calls += 1,
-                What::Held { .. } => tally.grants += 1,
-                What::Fault(_) => tally.faults += 1,
-                What::GaveUp { hold } => {
-                    given_up.insert(*hold);
-                }
-                What::Looked { hold, held: false } if !given_up.contains(hold) => {
-                    lost.insert(*hold);
-                }
-                _ => {}
+fn tally(history: &[Event], befell: u64) -> Tally {
+    let (mut calls, mut grants, mut faults) = (0, 0, befell);
+    let (mut lost, mut given_up) = (BTreeSet::new(), BTreeSet::new());
+    for event in history {
+        match &event.what {
+            What::Called { .. } => calls += 1,
+            What::Held { .. } => grants += 1,
+            What::Fault(_) => faults += 1,
+            What::GaveUp { hold } => {
+                given_up.insert(*hold);
             }
+            What::Looked { hold, held: false } if !given_up.contains(hold) => {
+                lost.insert(*hold);
+            }
+            _ => {}
         }
-        tally.losses = lost.len() as u64;
-        tally
     }
-
-    pub(crate) fn add(&mut self, other: Self) {
-        self.calls += other.calls;
-        self.grants += other.grants;
-        self.losses += other.losses;
-        self.faults += other.faults;
-    }
+    Tally::of([
+        ("calls", calls),
+        ("grants", grants),
+        ("losses", lost.len() as u64),
+        ("faults", faults),
+    ])
 }
 
 /// Plays one seed. The same seed gives the same history.
@@ -104,7 +84,7 @@ pub fn run_with(seed: u64, shows_steps: bool) -> Outcome {
     }));
     Outcome {
         violations: check(&history),
-        tally: Tally::of(&history, befell),
+        tally: tally(&history, befell),
         history,
     }
 }

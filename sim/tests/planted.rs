@@ -2,12 +2,11 @@
 
 #![cfg(feature = "planted-bugs")]
 
-use leasehold_core::planted::Bug;
-use leasehold_sim::hunt;
+use leasehold_sim::{Bug, hunt};
 
 #[test]
 fn every_planted_bug_is_caught() {
-    let caught = hunt(Bug::ALL, 300, |_| {});
+    let caught = hunt(&Bug::all().collect::<Vec<_>>(), 300, |_| {});
     let survived: Vec<_> = (caught.iter())
         .filter(|row| row.by.is_none())
         .map(|row| row.bug)

@@ -41,7 +41,8 @@ const TASKS: [Task; 9] = [
     Task {
         name: "sim",
         about: "play many seeds of a fleet that meets every fault, and check every promise:\n\
-                `cargo xtask sim --seeds 2000`, `cargo xtask sim --seed 7` for one alone;\n\
+                `cargo xtask sim --seeds 500`, `cargo xtask sim --seed 7` for one alone;\n\
+                `--what locks|schedulers` plays those alone;\n\
                 `cargo xtask sim --planted` shows that each planted bug is caught",
         takes: Takes::All,
         run: sim::run,

@@ -23,7 +23,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    fn new(rule: &'static str, at: usize, text: impl Into<String>) -> Self {
+    pub(crate) fn new(rule: &'static str, at: usize, text: impl Into<String>) -> Self {
         let text = text.into();
         Self { rule, at, text }
     }

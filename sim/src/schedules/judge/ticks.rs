@@ -1,0 +1,85 @@
+//! Every tick has one final outcome: it is in a range, or in the last of its attempts.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use leasehold_scheduler::Outcome;
+
+use super::facts::{Facts, JobFacts, Period};
+use crate::checker::Violation;
+use crate::schedules::history::Record;
+
+pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (number, job) in facts.jobs.iter().enumerate() {
+        let mut wrong = |tick, text: String| {
+            let text = format!("job {number}, tick {tick}: {text}");
+            let at = facts.near(number, tick);
+            violations.push(Violation::new("every tick has one outcome", at, text));
+        };
+        for tick in nominal(facts, job) {
+            let (ranges, attempts) = records_of(job.records, tick);
+            let numbers: Vec<_> = attempts.iter().map(|record| record.attempt).collect();
+            let is_in_order = numbers.iter().copied().eq(1..=last(&numbers));
+            match (ranges.len(), numbers.len()) {
+                (1, 0) => {}
+                (0, 0) if facts.is_open(job, |run| run.tick == tick) => {}
+                (0, 0) => wrong(tick, "it has none".into()),
+                (0, _) if is_in_order => {}
+                _ => {
+                    let all: Vec<_> = ranges
+                        .iter()
+                        .chain(&attempts)
+                        .map(ToString::to_string)
+                        .collect();
+                    wrong(tick, format!("it has {}", all.join(", and ")));
+                }
+            }
+        }
+        // What stands beside another record, and the other one.
+        let known = known_from(facts, job);
+        let is_late = |record: &&Record| record.late && record.end > known;
+        for late in job.records.iter().filter(is_late) {
+            let gives_up = |record: &Record| {
+                let is_lost = record.fence == late.fence && record.end == late.end;
+                let is_unknown = record.outcome == Outcome::Unknown
+                    && (record.start..=record.end).contains(&late.end);
+                !record.late && (is_lost || is_unknown)
+            };
+            if !job.records.iter().any(gives_up) {
+                wrong(
+                    late.end,
+                    format!("it has {late}, and nothing says that it was given up"),
+                );
+            }
+        }
+    }
+    violations
+}
+
+fn last(numbers: &[u32]) -> u32 {
+    numbers.iter().copied().max().unwrap_or(0)
+}
+
+/// The ticks that must be accounted for: those that the ledger passed since it was last made anew.
+fn nominal(facts: &Facts<'_>, job: &JobFacts<'_>) -> BTreeSet<i64> {
+    let known = known_from(facts, job);
+    let ticks = job.periods.iter().flat_map(Period::ticks);
+    ticks.filter(|tick| *tick > known).collect()
+}
+
+/// Above which tick all is accounted for: where the ledger began, after the store last lost its data.
+fn known_from(facts: &Facts<'_>, job: &JobFacts<'_>) -> i64 {
+    let is_last = |at: Duration| facts.forgot.iter().all(|forgot| at > *forgot);
+    let first = job.states.iter().find(|state| is_last(state.at));
+    first.map_or(i64::MAX, |state| state.seen.cursor)
+}
+
+/// The ranges that a tick is in, and its attempts in their order.
+fn records_of(records: &[Record], tick: i64) -> (Vec<&Record>, Vec<&Record>) {
+    let of = records.iter().filter(|record| !record.late);
+    let of = of.filter(|record| (record.start..=record.end).contains(&tick));
+    let (ranges, mut attempts): (Vec<_>, Vec<_>) = of.partition(|record| record.attempt == 0);
+    attempts.sort_by_key(|record| record.attempt);
+    (ranges, attempts)
+}

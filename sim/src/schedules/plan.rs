@@ -1,0 +1,190 @@
+//! What a seed plays: which jobs, how they change from release to release, what goes wrong, and for how long.
+
+use std::time::Duration;
+
+use leasehold_core::Env;
+use leasehold_core::store::Faults;
+
+use super::history::JobPlan;
+use super::world::FAIR;
+use crate::plan::one_of;
+
+/// A run's settings, drawn from its seed.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) nodes: usize,
+    pub(crate) storm: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) run_ttl: Duration,
+    pub(crate) leader_ttl: Duration,
+    pub(crate) drain: Duration,
+    pub(crate) drift_ppm: i32,
+    pub(crate) weather: Faults,
+    pub(crate) perils: Vec<Peril>,
+    pub(crate) jobs: Vec<JobPlan>,
+    pub(crate) releases: usize,
+}
+
+/// What the storm does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peril {
+    Pause,
+    Cut,
+    Outage,
+    Stop,
+    Weather,
+    Kill,
+    Restart,
+    Deploy,
+    CrashLoop,
+    DeleteLease,
+    DataLoss,
+    WallClock,
+    LeaseClock,
+}
+
+const COMMON: [Peril; 9] = [
+    Peril::Pause,
+    Peril::Cut,
+    Peril::Outage,
+    Peril::Stop,
+    Peril::Weather,
+    Peril::Kill,
+    Peril::Restart,
+    Peril::Deploy,
+    Peril::CrashLoop,
+];
+
+const RARE: [Peril; 4] = [
+    Peril::DeleteLease,
+    Peril::DataLoss,
+    Peril::WallClock,
+    Peril::LeaseClock,
+];
+
+/// What kind of run it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    /// Nothing goes wrong.
+    Calm,
+    /// The program is deployed again and again.
+    Deploys,
+    /// Clocks drift and step.
+    Clocks,
+    /// Answers get lost, above all, and requests come again.
+    Answers,
+    /// Anything.
+    Storm,
+}
+
+/// What a node's clock and the store's may differ by, so that no guard is wrong.
+const DRIFT_PPM: i32 = 4000;
+
+impl Plan {
+    pub(crate) fn of(env: &Env) -> Self {
+        let mood = match env.random(10) {
+            0 => Mood::Calm,
+            1 | 2 => Mood::Deploys,
+            3 => Mood::Clocks,
+            4 | 5 => Mood::Answers,
+            _ => Mood::Storm,
+        };
+        let releases = 2 + usize::from(env.random(2) == 0);
+        let plan = Self {
+            nodes: 3,
+            storm: Duration::from_secs(30 + env.random(60)),
+            grace: Duration::from_secs(one_of(env, &[2, 5]).unwrap_or(5)),
+            run_ttl: Duration::from_secs(one_of(env, &[3, 6, 10]).unwrap_or(6)),
+            leader_ttl: Duration::from_secs(one_of(env, &[3, 15]).unwrap_or(15)),
+            drain: Duration::from_secs(2),
+            drift_ppm: one_of(env, &[0, 45]).unwrap_or(0),
+            weather: FAIR,
+            perils: Vec::new(),
+            jobs: jobs(env, releases),
+            releases,
+        };
+        match mood {
+            Mood::Calm => plan,
+            Mood::Deploys => Self {
+                perils: vec![
+                    Peril::Deploy,
+                    Peril::Deploy,
+                    Peril::CrashLoop,
+                    Peril::Restart,
+                ],
+                ..plan
+            },
+            Mood::Clocks => Self {
+                perils: vec![Peril::WallClock, Peril::Pause, Peril::Cut],
+                drift_ppm: DRIFT_PPM,
+                ..plan
+            },
+            Mood::Answers => Self {
+                weather: Faults {
+                    lost_requests: 50,
+                    lost_replies: 400,
+                    late_copies: 500,
+                    late_by: Duration::from_secs(20),
+                    ..Faults::mild()
+                },
+                perils: vec![Peril::Cut, Peril::Kill],
+                ..plan
+            },
+            Mood::Storm => plan.with_storm(env),
+        }
+    }
+
+    fn with_storm(self, env: &Env) -> Self {
+        let weathers = [FAIR, FAIR, Faults::mild(), Faults::wild()];
+        let weather = one_of(env, &weathers).unwrap_or(FAIR);
+        let common = COMMON.into_iter().filter(|_| env.random(2) == 0);
+        let rare = RARE.into_iter().filter(|_| env.random(5) == 0);
+        Self {
+            weather,
+            perils: common.chain(rare).collect(),
+            ..self
+        }
+    }
+}
+
+const SCHEDULES: [&str; 5] = [
+    "*/2 * * * * *",
+    "*/3 * * * * *",
+    "1/4 * * * * *",
+    "*/5 * * * * *",
+    "0,1,2,30,31 * * * * *",
+];
+
+fn jobs(env: &Env, releases: usize) -> Vec<JobPlan> {
+    let ms = Duration::from_millis;
+    let schedule = || one_of(env, &SCHEDULES).unwrap_or(SCHEDULES[0]);
+    let job = |name: &str, releases, takes: &[Duration]| JobPlan {
+        name: name.to_owned(),
+        releases,
+        takes: takes.to_vec(),
+        fails: one_of(env, &[0, 100]).unwrap_or(0),
+        panics: one_of(env, &[0, 0, 50]).unwrap_or(0),
+    };
+    let same = |schedule: &str| vec![Some(schedule.to_owned()); releases];
+    let changed = (0..releases).map(|_| Some(schedule().to_owned())).collect();
+    let mut jobs = vec![
+        job("quick", same(schedule()), &[ms(0), ms(0), ms(30)]),
+        job("slow", same(schedule()), &[ms(300), ms(1500), ms(2500)]),
+        job("changes", changed, &[ms(0), ms(200)]),
+    ];
+    if env.random(2) == 0 {
+        jobs.push(job("long", same("*/5 * * * * *"), &[ms(3000), ms(12_000)]));
+    }
+    if env.random(2) == 0 {
+        // Older nodes do not know it.
+        let mut from_second = same(schedule());
+        from_second[0] = None;
+        jobs.push(job("newer", from_second, &[ms(0), ms(500)]));
+    }
+    if env.random(3) == 0 {
+        let mut only_first = vec![None; releases];
+        only_first[0] = Some(schedule().to_owned());
+        jobs.push(job("older", only_first, &[ms(0), ms(500)]));
+    }
+    jobs
+}

@@ -1,0 +1,186 @@
+//! Writes the history down.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use leasehold_core::protocol::{Phase, Record as LeaseRecord, RegisterReply};
+use leasehold_core::store::{Done, MemoryStore, Step};
+use leasehold_core::{Env, Moment};
+use leasehold_scheduler::JobContext;
+use tokio::sync::Notify;
+
+use super::history::{Event, Fault, How, Id, Seen, What};
+use super::ledger;
+use super::world::NAMESPACE;
+
+/// How many events a run may have, and steps of its store: one that has more goes round in circles.
+const MOST_EVENTS: usize = 100_000;
+const MOST_STEPS: u64 = 500_000;
+/// The class of runs' leases.
+const RUN: &str = "~run";
+
+/// One run's history as it grows.
+pub(crate) struct Recorder {
+    env: Env,
+    start: Moment,
+    memory: MemoryStore,
+    jobs: Vec<String>,
+    log: Mutex<Log>,
+    endless: Notify,
+}
+
+#[derive(Default)]
+struct Log {
+    events: Vec<Event>,
+    bodies: Id,
+    stepped: u64,
+    ledgers: Vec<Option<Seen>>,
+}
+
+impl Recorder {
+    pub(crate) fn new(env: Env, memory: MemoryStore, jobs: Vec<String>) -> Arc<Self> {
+        let log = Log {
+            ledgers: vec![None; jobs.len()],
+            ..Log::default()
+        };
+        Arc::new(Self {
+            start: env.now(),
+            env,
+            memory,
+            jobs,
+            log: Mutex::new(log),
+            endless: Notify::new(),
+        })
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note(&self, what: What) {
+        let at = self.env.now().since(self.start);
+        let mut log = self.log();
+        log.events.push(Event { at, what });
+        if log.events.len() > MOST_EVENTS {
+            self.endless.notify_one();
+        }
+    }
+
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.note(What::Fault(fault));
+    }
+
+    pub(crate) fn other(&self, text: impl Into<String>) {
+        self.fault(Fault::Other(text.into()));
+    }
+
+    /// A body began; what is answered notes its end.
+    pub(crate) fn started(self: &Arc<Self>, node: Id, job: usize, ctx: &JobContext) -> Ending {
+        let fence = ctx.fence().get();
+        let body = {
+            let mut log = self.log();
+            log.bodies += 1;
+            log.bodies
+        };
+        self.note(What::Started {
+            body,
+            node,
+            job,
+            tick: ctx.tick_unix_s(),
+            attempt: ctx.attempt(),
+            fence,
+            held: self.is_held(fence),
+        });
+        Ending {
+            recorder: Arc::clone(self),
+            body,
+            how: None,
+        }
+    }
+
+    /// Whether the store has the run with this fence as the holder of its lease.
+    fn is_held(&self, fence: u64) -> bool {
+        let now_us = self.memory.time(&self.env).lease_us;
+        let holds = |record: &LeaseRecord| {
+            record.entries.iter().any(|entry| {
+                matches!(entry.phase, Phase::Granted | Phase::Held)
+                    && (entry.first..=entry.end).contains(&fence)
+                    && entry.expires_us > now_us
+            })
+        };
+        let records = self.memory.records(NAMESPACE);
+        let mut runs = (records.iter()).filter(|(name, _)| name.class() == RUN);
+        runs.any(|(_, record)| holds(record))
+    }
+
+    /// Takes in what a step of the store did.
+    pub(crate) fn stepped(&self, step: &Step<'_>) {
+        let mut log = self.log();
+        log.stepped += 1;
+        if log.stepped > MOST_STEPS {
+            self.endless.notify_one();
+        }
+        let Done::Write { write, reply } = &step.done else {
+            return;
+        };
+        if !matches!(reply, RegisterReply::Written { .. }) {
+            return;
+        }
+        let name = ledger::job_of(step.name.as_str());
+        let Some(job) = self.jobs.iter().position(|job| Some(job.as_str()) == name) else {
+            return;
+        };
+        let what = match ledger::read(&write.value) {
+            Some(seen) => {
+                log.ledgers[job] = Some(seen.clone());
+                What::Wrote { job, ledger: seen }
+            }
+            None => What::Broke {
+                rule: "the simulation can read the ledgers",
+                text: String::from_utf8_lossy(&write.value).into_owned(),
+            },
+        };
+        drop(log);
+        self.note(what);
+    }
+
+    /// What stands in the ledgers.
+    pub(crate) fn ledgers(&self) -> Vec<Option<Seen>> {
+        self.log().ledgers.clone()
+    }
+
+    /// Resolves when the run goes round in circles.
+    pub(crate) async fn endless(&self) {
+        self.endless.notified().await;
+        let (rule, text) = ("a run ends", String::new());
+        self.note(What::Broke { rule, text });
+    }
+
+    pub(crate) fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut self.log().events)
+    }
+}
+
+/// Notes a body's end when it is dropped.
+pub(crate) struct Ending {
+    recorder: Arc<Recorder>,
+    body: Id,
+    how: Option<How>,
+}
+
+impl Ending {
+    pub(crate) fn end(mut self, how: How) {
+        self.how = Some(how);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let how = match self.how {
+            Some(how) => how,
+            None if std::thread::panicking() => How::Panicked,
+            None => How::Dropped,
+        };
+        let body = self.body;
+        self.recorder.note(What::Ended { body, how });
+    }
+}
