@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Error;
 use crate::control::{Heard, News, Wake, hash_of};
+use crate::fleet::View;
 use crate::ledger::FleetControl;
 use crate::look::{Looking, Next, Seen};
 use crate::rank::{delta, rank};
@@ -84,6 +85,8 @@ struct Dispatcher {
     heard: Heard,
     /// When the latest read was begun.
     listened: Moment,
+    /// The fleet as it was seen last.
+    view: Arc<View>,
 }
 
 /// Runs until the scheduler stops.
@@ -139,11 +142,35 @@ impl Dispatcher {
             messages,
             heard: Heard::default(),
             listened: start,
+            view: shared.fleet.view(),
         }
+    }
+
+    /// Has jobs looked at of which a node was built with another specification: it may put that in force, and the next
+    /// tick may then be any.
+    fn heed_fleet(&mut self) {
+        let view = self.shared.fleet.view();
+        if Arc::ptr_eq(&view, &self.view) {
+            return;
+        }
+        self.view = view;
+        let at = self.shared.coord.env().now() + LOOK;
+        for job in 0..self.locals.len() {
+            let is_busy = matches!(self.locals[job].state, State::Busy { .. });
+            if !is_busy && self.is_contested(job) {
+                self.table.look_by(job, at);
+            }
+        }
+    }
+
+    fn is_contested(&self, job: usize) -> bool {
+        let entry = &self.shared.entries[job];
+        self.shared.fleet.is_contested(entry.id(), &entry.version)
     }
 
     /// Has every job looked at that is due, and whose turn it is on this node.
     fn start_looks(&mut self) {
+        self.heed_fleet();
         let coord = &self.shared.coord;
         let (now, store_us) = (coord.env().now(), coord.store_now().wall_us);
         let mut due = Vec::new();
@@ -253,11 +280,11 @@ impl Dispatcher {
     fn take_report(&mut self, report: Report) {
         let env = self.shared.coord.env();
         let (job, now) = (report.job, env.now());
+        // A yearly job is looked at, and its register written, in time: it would expire else.
+        let latest = now + if self.is_contested(job) { LOOK } else { DAY };
         let local = &mut self.locals[job];
         let before = std::mem::replace(&mut local.state, State::Waiting);
         self.busy -= 1;
-        // A yearly job is looked at, and its register written, in time: it would expire else.
-        let daily = now + DAY;
         match report.found {
             Found::Seen(seen) => {
                 local.cursor = local.cursor.max(seen.cursor);
@@ -266,7 +293,7 @@ impl Dispatcher {
                     Next::Look(at) => self.table.set(job, None, Some(at)),
                     Next::Start(start_ms, by) => {
                         let start_us = start_ms.map(|ms| ms.saturating_mul(1000));
-                        let by = by.map_or(daily, |by| by.min(daily));
+                        let by = by.map_or(latest, |by| by.min(latest));
                         self.table.set(job, start_us, Some(by));
                     }
                 }

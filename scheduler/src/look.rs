@@ -181,11 +181,7 @@ impl<'a> Looking<'a> {
             match plan {
                 // Versions are the store's time of writing: a register that nobody writes expires, and with it the cursor.
                 Plan::Wait(next) if stored.version.saturating_add(DAY_US) > now.us => {
-                    // What was announced changes with time, and not with the job's next tick, which may be a year away.
-                    let is_undecided = entry.version != ledger.versions.current;
-                    let env = shared.coord.env();
-                    let decided_by = is_undecided.then(|| env.now() + env.jittered(LOOK));
-                    let look_by = [look_by, decided_by].into_iter().flatten().min();
+                    let look_by = self.change_by(&ledger, look_by);
                     return Ok(done(ledger.cursor, Next::Start(next, look_by)));
                 }
                 Plan::Later => {
@@ -206,6 +202,17 @@ impl<'a> Looking<'a> {
     fn look_in(&self, pause: Duration) -> Next {
         let env = self.shared.coord.env();
         Next::Look(env.now() + env.jittered(pause))
+    }
+
+    /// When to look again at the latest. While another specification is in force than this node was built with, time alone
+    /// can change that, long before the next tick.
+    fn change_by(&self, ledger: &Ledger, look_by: Option<Moment>) -> Option<Moment> {
+        if ledger.version() == self.entry.version {
+            return look_by;
+        }
+        let env = self.shared.coord.env();
+        let at = env.now() + env.jittered(LOOK);
+        Some(look_by.map_or(at, |by| by.min(at)))
     }
 
     /// Ends runs whose lease is gone. Says when to look at the others' leases.

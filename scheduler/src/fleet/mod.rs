@@ -93,6 +93,11 @@ impl Fleet {
         self.view().announced(job, self.coord.env().now())
     }
 
+    /// Whether a live node was, or may have been, built with another specification of the job than this one.
+    pub(crate) fn is_contested(&self, job: &str, version: &str) -> bool {
+        self.view().is_contested(&self.manifest, job, version)
+    }
+
     /// See [`View::known_tick`].
     pub(crate) fn known_tick(&self, job: &str) -> Option<i64> {
         self.view().known_tick(self.coord.node(), job)

@@ -87,6 +87,18 @@ impl View {
         having.chain(anything).collect()
     }
 
+    /// Whether a node lists another version of the job, or may list one. Those that have this node's manifest do not.
+    pub(crate) fn is_contested(&self, own: &Arc<Manifest>, job: &str, version: &str) -> bool {
+        self.nodes.iter().any(|seen| match &seen.manifest {
+            None => true,
+            Some(manifest) if Arc::ptr_eq(manifest, own) => false,
+            Some(manifest) => {
+                let listed = manifest.jobs.get(job);
+                listed.is_some_and(|listed| listed.spec != version)
+            }
+        })
+    }
+
     /// The highest cursor of any job that a node other than `me` knows, of those that have this job.
     pub(crate) fn known_tick(&self, me: NodeId, job: &str) -> Option<i64> {
         let others = self.having(job).filter(|(seen, _)| seen.node != me);
