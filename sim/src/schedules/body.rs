@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leasehold_core::Env;
 use leasehold_scheduler::{BoxError, Job};
 
-use super::history::{How, Id, JobPlan};
+use super::history::{How, Id, JobPlan, Words};
 use super::recorder::Recorder;
 use crate::plan::one_of;
 
@@ -16,13 +16,17 @@ pub(crate) const PLANNED: &str = "a planned panic";
 pub(crate) fn job(
     plan: &JobPlan,
     number: usize,
-    schedule: &str,
+    words: &Words,
     node: Id,
     env: &Env,
     recorder: &Arc<Recorder>,
 ) -> Job {
     let (plan, env, recorder) = (plan.clone(), env.clone(), Arc::clone(recorder));
-    Job::new(&plan.name.clone(), schedule, move |ctx| {
+    let words: Vec<_> = words
+        .iter()
+        .map(|(word, said)| (word.as_str(), said.as_str()))
+        .collect();
+    Job::from_macro(&plan.name.clone(), &[], &words, Vec::new(), move |ctx| {
         let ending = recorder.started(node, number, &ctx);
         let takes = one_of(&env, &plan.takes).unwrap_or_default();
         let (fate, env) = (env.random(1000), env.clone());

@@ -51,18 +51,14 @@ impl Course {
         Duration::from_micros(u64::try_from(left_us.max(0)).unwrap_or(u64::MAX))
     }
 
-    /// The latest wall time that somebody may have taken for true within `back` before an instant, in µs: one before a
-    /// step back, and for `slack` after it the time that it would be without the step.
-    pub(crate) fn latest_us(&self, at: Duration, back: Duration, slack: Duration) -> i128 {
-        let since = at.saturating_sub(back);
-        let believed = self.pieces.iter().enumerate().filter_map(|(i, (from, o))| {
-            let until = self
-                .pieces
-                .get(i + 1)
-                .map_or(at, |next| next.0 + slack)
-                .min(at);
-            (*from <= at && until >= since).then(|| o + micros(until))
+    /// The latest wall time that may be taken for true at an instant, in µs: for `slack` after a step back it is the time
+    /// that it would be without the step.
+    pub(crate) fn latest_us(&self, at: Duration, slack: Duration) -> i128 {
+        let believed = self.pieces.iter().enumerate().filter(|(i, (from, _))| {
+            let next = self.pieces.get(i + 1);
+            *from <= at && next.is_none_or(|(next, _)| at <= *next + slack)
         });
+        let believed = believed.map(|(_, (_, offset_us))| offset_us + micros(at));
         believed.max().unwrap_or(0)
     }
 }

@@ -1,12 +1,16 @@
 //! What happened in a run: each body's start and end, each step of a job's ledger, each fault, and what was recorded.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use leasehold_scheduler::{Outcome, TickRecord};
+use leasehold_scheduler::{Outcome, TickRecord, Via};
 
 /// Numbers nodes and bodies.
 pub type Id = u32;
+
+/// A specification, as it is written.
+pub type Words = BTreeMap<String, String>;
 
 /// All that happened in one run, and what was set for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,8 +41,8 @@ pub struct Setting {
 pub struct JobPlan {
     /// Its name.
     pub name: String,
-    /// Its schedule in each release; `None` where the release does not have the job.
-    pub releases: Vec<Option<String>>,
+    /// Its specification in each release; `None` where the release does not have the job.
+    pub releases: Vec<Option<Words>>,
     /// How long its bodies take; which of them a body takes is chance.
     pub takes: Vec<Duration>,
     /// Of 1000 bodies, so many fail.
@@ -88,6 +92,10 @@ pub enum What {
         tick: i64,
         /// Which attempt, from 1.
         attempt: u32,
+        /// What it is owed to.
+        via: Via,
+        /// What is the same for all its attempts, and for no other run.
+        run: String,
         /// Its fence.
         fence: u64,
         /// Whether the store had it as the holder of its run's lease.
@@ -145,12 +153,18 @@ pub enum How {
 /// A ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// The schedule in force.
-    pub schedule: String,
+    /// The specification in force.
+    pub spec: Words,
+    /// Its place among those that the job has had.
+    pub order: u64,
+    /// Those of which the places are remembered.
+    pub known: Vec<(u64, Words)>,
     /// Up to where ticks are claimed or disposed of.
     pub cursor: i64,
     /// Claims under way.
     pub running: Vec<Entry>,
+    /// Ticks that are to be tried again, or wait for their turn.
+    pub pending: Vec<i64>,
 }
 
 /// A claim under way.
@@ -175,6 +189,10 @@ pub struct Record {
     pub attempt: u32,
     /// What became of it.
     pub outcome: Outcome,
+    /// Another attempt is to follow.
+    pub retry: bool,
+    /// What it is owed to.
+    pub via: Via,
     /// The run's fence.
     pub fence: Option<u64>,
     /// It stands beside another one, which said before that the run was given up.
@@ -190,6 +208,8 @@ impl From<&TickRecord> for Record {
             end: record.end,
             attempt: record.attempt,
             outcome: record.outcome,
+            retry: record.retry,
+            via: record.via,
             fence: record.fence,
             late: record.late,
             error: record.error.clone(),
@@ -247,7 +267,12 @@ impl fmt::Display for Fault {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`, cursor {}", self.schedule, self.cursor)?;
+        let said = self
+            .spec
+            .iter()
+            .map(|(word, said)| format!("{word} {said}"));
+        let said: Vec<_> = said.collect();
+        write!(f, "{}; cursor {}", said.join(", "), self.cursor)?;
         for entry in &self.running {
             let Entry {
                 tick,
@@ -255,6 +280,9 @@ impl fmt::Display for Seen {
                 fence,
             } = entry;
             write!(f, ", runs {tick}.{attempt} under {fence}")?;
+        }
+        if !self.pending.is_empty() {
+            write!(f, ", to come {:?}", self.pending)?;
         }
         Ok(())
     }
@@ -270,6 +298,12 @@ impl fmt::Display for Record {
             write!(f, ".{}", self.attempt)?;
         }
         write!(f, " {}", self.outcome)?;
+        if self.retry {
+            f.write_str(", to be tried again")?;
+        }
+        if self.via != Via::Schedule {
+            write!(f, ", by a {}", self.via)?;
+        }
         if let Some(fence) = self.fence {
             write!(f, " under {fence}")?;
         }
@@ -300,6 +334,7 @@ impl fmt::Display for Event {
                 attempt,
                 fence,
                 held,
+                ..
             } => {
                 let lease = if *held { "" } else { ", WITHOUT ITS LEASE" };
                 write!(

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::history::{Entry, Seen};
+use super::history::{Entry, Seen, Words};
 
 /// The class of the registers.
 const CLASS: &str = "~ledger";
@@ -16,11 +16,30 @@ pub(super) fn job_of(register: &str) -> Option<&str> {
 pub(super) fn read(bytes: &[u8]) -> Option<Seen> {
     let ledger: Value = serde_json::from_slice(bytes).ok()?;
     let running = ledger.get("running")?.as_array()?.iter();
+    let versions = ledger.get("versions")?;
+    let pending = ledger.get("pending").and_then(Value::as_array);
+    let tick = |pending: &Value| pending.get("tick")?.as_i64();
     Some(Seen {
-        schedule: ledger.get("expression")?.as_str()?.to_owned(),
+        spec: words(ledger.get("spec")?)?,
+        order: versions.get("order")?.as_u64()?,
+        known: (versions.get("known")?.as_array()?.iter())
+            .filter_map(|known| Some((known.get("order")?.as_u64()?, words(known.get("words")?)?)))
+            .collect(),
         cursor: ledger.get("cursor")?.as_i64()?,
         running: running.map(entry).collect::<Option<_>>()?,
+        pending: pending
+            .into_iter()
+            .flatten()
+            .map(tick)
+            .collect::<Option<_>>()?,
     })
+}
+
+fn words(spec: &Value) -> Option<Words> {
+    let words = spec.as_object()?.iter();
+    words
+        .map(|(word, said)| Some((word.clone(), said.as_str()?.to_owned())))
+        .collect()
 }
 
 fn entry(run: &Value) -> Option<Entry> {

@@ -7,6 +7,7 @@ mod body;
 mod clocks;
 mod deploy;
 mod history;
+mod jobs;
 mod judge;
 mod ledger;
 mod node;
@@ -17,7 +18,9 @@ mod run;
 mod storm;
 mod world;
 
-pub use history::{Entry, Event, Fault, History, How, Id, JobPlan, Record, Seen, Setting, What};
+pub use history::{
+    Entry, Event, Fault, History, How, Id, JobPlan, Record, Seen, Setting, What, Words,
+};
 pub use judge::judge;
 pub use report::report;
 pub use run::{Outcome, run};

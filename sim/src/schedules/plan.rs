@@ -6,6 +6,7 @@ use leasehold_core::Env;
 use leasehold_core::store::Faults;
 
 use super::history::JobPlan;
+use super::jobs;
 use super::world::FAIR;
 use crate::plan::one_of;
 
@@ -100,7 +101,7 @@ impl Plan {
             drift_ppm: one_of(env, &[0, 45]).unwrap_or(0),
             weather: FAIR,
             perils: Vec::new(),
-            jobs: jobs(env, releases),
+            jobs: jobs::of(env, releases),
             releases,
         };
         match mood {
@@ -145,46 +146,4 @@ impl Plan {
             ..self
         }
     }
-}
-
-const SCHEDULES: [&str; 5] = [
-    "*/2 * * * * *",
-    "*/3 * * * * *",
-    "1/4 * * * * *",
-    "*/5 * * * * *",
-    "0,1,2,30,31 * * * * *",
-];
-
-fn jobs(env: &Env, releases: usize) -> Vec<JobPlan> {
-    let ms = Duration::from_millis;
-    let schedule = || one_of(env, &SCHEDULES).unwrap_or(SCHEDULES[0]);
-    let job = |name: &str, releases, takes: &[Duration]| JobPlan {
-        name: name.to_owned(),
-        releases,
-        takes: takes.to_vec(),
-        fails: one_of(env, &[0, 100]).unwrap_or(0),
-        panics: one_of(env, &[0, 0, 50]).unwrap_or(0),
-    };
-    let same = |schedule: &str| vec![Some(schedule.to_owned()); releases];
-    let changed = (0..releases).map(|_| Some(schedule().to_owned())).collect();
-    let mut jobs = vec![
-        job("quick", same(schedule()), &[ms(0), ms(0), ms(30)]),
-        job("slow", same(schedule()), &[ms(300), ms(1500), ms(2500)]),
-        job("changes", changed, &[ms(0), ms(200)]),
-    ];
-    if env.random(2) == 0 {
-        jobs.push(job("long", same("*/5 * * * * *"), &[ms(3000), ms(12_000)]));
-    }
-    if env.random(2) == 0 {
-        // Older nodes do not know it.
-        let mut from_second = same(schedule());
-        from_second[0] = None;
-        jobs.push(job("newer", from_second, &[ms(0), ms(500)]));
-    }
-    if env.random(3) == 0 {
-        let mut only_first = vec![None; releases];
-        only_first[0] = Some(schedule().to_owned());
-        jobs.push(job("older", only_first, &[ms(0), ms(500)]));
-    }
-    jobs
 }

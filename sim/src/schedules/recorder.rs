@@ -87,6 +87,8 @@ impl Recorder {
             job,
             tick: ctx.tick_unix_s(),
             attempt: ctx.attempt(),
+            via: ctx.via(),
+            run: ctx.run_id(),
             fence,
             held: self.is_held(fence),
         });

@@ -93,9 +93,9 @@ impl World {
         let jobs = self.plan.jobs.iter().enumerate();
         let jobs: Vec<_> = jobs
             .filter_map(|(number, plan)| {
-                let schedule = plan.releases[release].as_deref()?;
+                let words = plan.releases[release].as_ref()?;
                 let recorder = &self.recorder;
-                Some(body::job(plan, number, schedule, id, &env, recorder))
+                Some(body::job(plan, number, words, id, &env, recorder))
             })
             .collect();
         let scheduler = Scheduler::builder(&coord)

@@ -1,9 +1,11 @@
 //! A body starts once, after its time, under its lease, and under a fence that is greater than all before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::facts::{Body, Facts, Span};
+use leasehold_scheduler::Via;
+
+use super::facts::{Body, Facts, Span, State};
 use crate::checker::Violation;
 
 /// A node may not have heard of a step of the store's clock for so long.
@@ -20,10 +22,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
 }
 
 fn once(facts: &Facts<'_>) -> Vec<Violation> {
-    let mut first: BTreeMap<(usize, i64, u32), &Body> = BTreeMap::new();
+    let mut first: BTreeMap<(usize, &str, u32), &Body<'_>> = BTreeMap::new();
     let mut violations = Vec::new();
     for body in &facts.bodies {
-        let key = (body.job, body.tick, body.attempt);
+        let key = (body.job, body.run, body.attempt);
         let Some(before) = first.insert(key, body) else {
             continue;
         };
@@ -44,40 +46,81 @@ fn once(facts: &Facts<'_>) -> Vec<Violation> {
     violations
 }
 
+/// Fences rise from claim to claim; and from start to start, where one run follows another.
 fn fences(facts: &Facts<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for job in 0..facts.jobs.len() {
-        let mut highest: Option<&Body> = None;
-        for body in facts.bodies.iter().filter(|body| body.job == job) {
-            let between = |before: &Body| Span {
-                from: before.started,
-                to: body.started,
-            };
-            match highest {
-                Some(before)
-                    if before.fence >= body.fence
-                        && !facts.forgot_in(between(before))
-                        && !just_thawed(facts, body) =>
-                {
-                    let text = format!(
-                        "job {job}: tick {} started under {}, after tick {} under {}",
-                        body.tick, body.fence, before.tick, before.fence
-                    );
-                    violations.push(Violation::new(
-                        "fences rise from run to run",
-                        body.event,
-                        text,
-                    ));
-                }
-                _ => highest = Some(body),
+    for (number, job) in facts.jobs.iter().enumerate() {
+        let mut highest: Option<(u64, Duration)> = None;
+        let entries = job.states.iter().flat_map(|state| {
+            let entries = state.seen.running.iter();
+            entries.map(move |entry| (entry, state))
+        });
+        let mut known = BTreeSet::new();
+        for (entry, state) in entries {
+            if !known.insert(entry.fence) {
+                continue;
+            }
+            let is_lower = highest.is_some_and(|(fence, at)| {
+                let between = Span {
+                    from: at,
+                    to: state.at,
+                };
+                fence > entry.fence && !facts.forgot_in(between)
+            });
+            if is_lower {
+                let text = format!(
+                    "job {number}: {} is claimed under {}",
+                    entry.tick, entry.fence
+                );
+                violations.push(Violation::new(
+                    "fences rise from run to run",
+                    state.event,
+                    text,
+                ));
+            } else {
+                highest = Some((entry.fence, state.at));
             }
         }
+        violations.extend(starts(facts, number));
+    }
+    violations
+}
+
+fn starts(facts: &Facts<'_>, job: usize) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut highest: Option<&Body<'_>> = None;
+    for body in facts.bodies.iter().filter(|body| body.job == job) {
+        let Some(before) = highest else {
+            highest = Some(body);
+            continue;
+        };
+        let between = Span {
+            from: before.started,
+            to: body.started,
+        };
+        let follows = facts.jobs[job].most_runs(before.event) == 1
+            && facts.jobs[job].most_runs(body.event) == 1
+            && !facts.forgot_in(between)
+            && !just_thawed(facts, body);
+        if before.fence < body.fence || !follows {
+            highest = Some(body);
+            continue;
+        }
+        let text = format!(
+            "job {job}: tick {} started under {}, after tick {} under {}",
+            body.tick, body.fence, before.tick, before.fence
+        );
+        violations.push(Violation::new(
+            "fences rise from run to run",
+            body.event,
+            text,
+        ));
     }
     violations
 }
 
 /// Whether its node had stood still up to that very instant: nothing it does then was decided now.
-pub(super) fn just_thawed(facts: &Facts<'_>, body: &Body) -> bool {
+pub(super) fn just_thawed(facts: &Facts<'_>, body: &Body<'_>) -> bool {
     let instant = Span {
         from: body.started,
         to: body.started,
@@ -85,12 +128,16 @@ pub(super) fn just_thawed(facts: &Facts<'_>, body: &Body) -> bool {
     facts.frozen_in(body.node, instant)
 }
 
-fn too_early(facts: &Facts<'_>, body: &Body) -> Option<Violation> {
-    // A claim is decided by the store's time; a clock that steps back after that changes nothing.
-    let back = facts.history.setting.run_ttl + facts.history.setting.grace;
-    let latest_us = facts.course.latest_us(body.started, back, UNHEARD);
-    let early_us = i128::from(body.tick) * 1_000_000 - latest_us;
-    (early_us > 0).then(|| {
+fn too_early(facts: &Facts<'_>, body: &Body<'_>) -> Option<Violation> {
+    // What was claimed, queued or to be tried again by the store's time stays so when its clock steps back.
+    let has = |state: &&State<'_>| {
+        let runs = state.seen.running.iter().any(|run| run.tick == body.tick);
+        runs || state.seen.pending.contains(&body.tick)
+    };
+    let entered = facts.jobs[body.job].states.iter().find(has);
+    let entered = entered.map_or(body.started, |state| state.at.min(body.started));
+    let early_us = i128::from(body.tick) * 1_000_000 - facts.course.latest_us(entered, UNHEARD);
+    (early_us > 0 && body.via == Via::Schedule).then(|| {
         let text = format!(
             "job {}, tick {}: {early_us} us too early",
             body.job, body.tick
@@ -99,7 +146,7 @@ fn too_early(facts: &Facts<'_>, body: &Body) -> Option<Violation> {
     })
 }
 
-fn without_lease(facts: &Facts<'_>, body: &Body) -> Option<Violation> {
+fn without_lease(facts: &Facts<'_>, body: &Body<'_>) -> Option<Violation> {
     let lately = Span {
         from: body
             .started

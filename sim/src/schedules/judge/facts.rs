@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use leasehold_cron::Schedule;
+use leasehold_scheduler::{Overlap, Spec, Via};
 
 use crate::schedules::clocks::Course;
-use crate::schedules::history::{Entry, Fault, History, How, Id, JobPlan, Record, Seen, What};
+use crate::schedules::history::{
+    Entry, Fault, History, How, Id, JobPlan, Record, Seen, What, Words,
+};
 
 /// From an instant to another one, which may not have come.
 #[derive(Debug, Clone, Copy)]
@@ -45,13 +47,15 @@ pub(super) struct Life {
 
 /// A body.
 #[derive(Debug)]
-pub(super) struct Body {
+pub(super) struct Body<'a> {
     /// Its start, as an event.
     pub(super) event: usize,
     pub(super) node: Id,
     pub(super) job: usize,
     pub(super) tick: i64,
     pub(super) attempt: u32,
+    pub(super) via: Via,
+    pub(super) run: &'a str,
     pub(super) fence: u64,
     pub(super) held: bool,
     pub(super) started: Duration,
@@ -77,9 +81,9 @@ pub(super) struct JobFacts<'a> {
     pub(super) periods: Vec<Period>,
 }
 
-/// A while in which one schedule of a job was in force.
+/// A while in which one specification of a job was in force.
 pub(super) struct Period {
-    pub(super) schedule: Schedule,
+    pub(super) spec: Spec,
     /// Its ticks are those above this,
     pub(super) after: i64,
     /// and up to this.
@@ -91,7 +95,7 @@ pub(super) struct Facts<'a> {
     pub(super) history: &'a History,
     pub(super) course: Course,
     pub(super) lives: BTreeMap<Id, Life>,
-    pub(super) bodies: Vec<Body>,
+    pub(super) bodies: Vec<Body<'a>>,
     pub(super) jobs: Vec<JobFacts<'a>>,
     /// When requests got lost, or nothing passed.
     pub(super) disturbed: Vec<Span>,
@@ -162,6 +166,8 @@ impl<'a> Facts<'a> {
                 job,
                 tick,
                 attempt,
+                via,
+                run,
                 fence,
                 held,
             } => {
@@ -172,6 +178,8 @@ impl<'a> Facts<'a> {
                     job: *job,
                     tick: *tick,
                     attempt: *attempt,
+                    via: *via,
+                    run,
                     fence: *fence,
                     held: *held,
                     started: at,
@@ -271,6 +279,12 @@ impl<'a> Facts<'a> {
         life.is_some_and(|life| life.frozen.iter().any(|frozen| frozen.meets(span)))
     }
 
+    /// Whether a node served in all that time, running and connected, and nothing was in the way of anybody.
+    pub(super) fn is_able(&self, life: &Life, time: Span) -> bool {
+        let mut away = life.frozen.iter().chain(&life.cut).chain(&self.disturbed);
+        life.serves.holds(time) && away.all(|span| !span.meets(time))
+    }
+
     /// Whether a node that has the job was there from some time before the end on, to the end.
     pub(super) fn is_served(&self, job: &JobFacts<'_>) -> bool {
         self.lives.values().any(|life| {
@@ -303,24 +317,21 @@ fn close(spans: &mut [Span], at: Duration) {
     }
 }
 
-/// Which schedule was in force for which ticks.
+/// Which specification was in force for which ticks.
 fn periods(states: &[State<'_>]) -> Vec<Period> {
     let mut periods: Vec<Period> = Vec::new();
-    let mut known: Option<&str> = None;
+    let mut known: Option<&Words> = None;
     for State { seen, .. } in states {
-        if known == Some(seen.schedule.as_str()) {
-            if let Some(last) = periods.last_mut() {
-                last.until = last.until.max(seen.cursor);
-            }
-            continue;
-        }
+        // What was due by the old one is disposed of with the change.
         if let Some(last) = periods.last_mut() {
             last.until = last.until.max(seen.cursor);
         }
-        known = Some(&seen.schedule);
-        if let Ok(schedule) = Schedule::parse(&seen.schedule) {
+        if known != Some(&seen.spec)
+            && let Some(spec) = spec_of(&seen.spec)
+        {
+            known = Some(&seen.spec);
             periods.push(Period {
-                schedule,
+                spec,
                 after: seen.cursor,
                 until: seen.cursor,
             });
@@ -329,11 +340,47 @@ fn periods(states: &[State<'_>]) -> Vec<Period> {
     periods
 }
 
+/// What a specification's words say.
+pub(super) fn spec_of(words: &Words) -> Option<Spec> {
+    let words = words.iter().map(|(word, said)| (&**word, &**said));
+    Spec::from_words(words).ok()
+}
+
 impl Period {
     /// Its ticks, from the first one on.
     pub(super) fn ticks(&self) -> impl Iterator<Item = i64> {
-        let next = |tick: i64| self.schedule.next_after(tick);
-        std::iter::successors(next(self.after), move |tick| next(*tick))
-            .take_while(|tick| *tick <= self.until)
+        self.ticks_in(self.after, self.until)
+    }
+
+    /// The ticks of its schedule after one second and up to another.
+    pub(super) fn ticks_in(&self, after: i64, until: i64) -> impl Iterator<Item = i64> {
+        let next = |tick: i64| self.spec.schedule.as_ref()?.next_after(tick);
+        std::iter::successors(next(after), move |tick| next(*tick))
+            .take_while(move |tick| *tick <= until)
+    }
+}
+
+impl JobFacts<'_> {
+    /// How many runs of the job may be under way at a time, by what was in force at an event.
+    pub(super) fn most_runs(&self, event: usize) -> usize {
+        let before = self.states.iter().rev().find(|state| state.event <= event);
+        let spec = before.and_then(|state| spec_of(&state.seen.spec));
+        match spec.map(|spec| spec.overlap) {
+            Some(Overlap::Allow { cap }) => cap as usize,
+            _ => 1,
+        }
+    }
+
+    /// Whether a run of the job was under way, or waited for its turn or another attempt, in that while.
+    pub(super) fn is_busy_in(&self, span: Span) -> bool {
+        self.states.iter().enumerate().any(|(at, state)| {
+            let next = self.states.get(at + 1);
+            let lasts = Span {
+                from: state.at,
+                to: next.map_or(Duration::MAX, |next| next.at),
+            };
+            let is_busy = !state.seen.running.is_empty() || !state.seen.pending.is_empty();
+            is_busy && lasts.meets(span)
+        })
     }
 }

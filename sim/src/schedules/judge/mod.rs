@@ -7,6 +7,7 @@ mod outcomes;
 mod overlap;
 mod progress;
 mod ticks;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub fn judge(history: &History) -> Vec<Violation> {
     violations.extend(ticks::check(&facts));
     violations.extend(losses::check(&facts));
     violations.extend(progress::check(&facts));
+    violations.extend(versions::check(&facts));
     for (at, event) in history.events.iter().enumerate() {
         if let What::Broke { rule, text } = &event.what {
             violations.push(Violation::new(rule, at, text));

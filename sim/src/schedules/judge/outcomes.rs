@@ -12,8 +12,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
         let bodies: Vec<_> = (facts.bodies.iter())
             .filter(|body| body.job == number)
             .collect();
-        for record in job.records.iter().filter(|record| record.attempt > 0) {
-            let is_of = |body: &&&Body| {
+        for record in job.records.iter().filter(|record| record.fence.is_some()) {
+            let is_of = |body: &&&Body<'_>| {
                 Some(body.fence) == record.fence
                     && (body.tick, body.attempt) == (record.end, record.attempt)
             };
@@ -28,7 +28,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
             let of: Vec<_> = (job.records.iter())
                 .filter(|record| record.fence == Some(body.fence))
                 .collect();
-            let after = Span::since(body.started);
+            // From its claim on, which may be as old as its lease.
+            let after = Span::since(body.started.saturating_sub(facts.history.setting.run_ttl));
             if let Some(wrong) = unrecorded(body, &of)
                 && !facts.forgot_in(after)
                 && !facts.is_open(job, |run| run.fence == body.fence)
@@ -45,23 +46,24 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
 }
 
 /// What a record says that its body does not.
-fn contradiction(record: &Record, body: Option<&Body>) -> Option<&'static str> {
+fn contradiction(record: &Record, body: Option<&Body<'_>>) -> Option<&'static str> {
     let ended = body.map(|body| body.ended.map(|(_, how)| how));
     match (record.outcome, ended) {
         (Outcome::Ran, Some(Some(How::Well))) => None,
         (Outcome::Ran, Some(_)) => Some("its body did not end well"),
-        (Outcome::Ran | Outcome::Failed, None) => Some("no body started"),
+        (Outcome::Ran | Outcome::Failed | Outcome::TimedOut, None) => Some("no body started"),
         (Outcome::Failed, Some(Some(How::Well))) => Some("its body ended well"),
-        (Outcome::Failed, Some(None)) => Some("its body did not end"),
+        (Outcome::Failed | Outcome::TimedOut, Some(None)) => Some("its body did not end"),
         (Outcome::Missed | Outcome::SkippedOverlap, Some(_)) => Some("its body started"),
         _ => None,
     }
 }
 
 /// What of a body is not in its records.
-fn unrecorded(body: &Body, records: &[&Record]) -> Option<&'static str> {
+fn unrecorded(body: &Body<'_>, records: &[&Record]) -> Option<&'static str> {
     let says = |outcome| records.iter().any(|record| record.outcome == outcome);
-    if says(Outcome::LostLease) {
+    // One that ends well, but after its timeout, has timed out.
+    if says(Outcome::LostLease) || says(Outcome::TimedOut) {
         return None;
     }
     match body.ended {

@@ -1,4 +1,4 @@
-//! Two bodies of a job do not overlap, unless one of their nodes stood still.
+//! No more bodies of a job work at a time than its overlap policy allows, unless a node stood still.
 
 use super::bodies::just_thawed;
 use super::facts::{Body, Facts, Span};
@@ -9,27 +9,24 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     for job in 0..facts.jobs.len() {
         let bodies: Vec<_> = facts.bodies.iter().filter(|body| body.job == job).collect();
         for (at, later) in bodies.iter().enumerate() {
-            for earlier in &bodies[..at] {
-                if overlaps(facts, earlier, later) {
-                    let text = format!(
-                        "job {job}: tick {} under {} works on node {}, and tick {} under {} starts on node {}",
-                        earlier.tick,
-                        earlier.fence,
-                        earlier.node,
-                        later.tick,
-                        later.fence,
-                        later.node
-                    );
-                    let rule = "runs of a job do not overlap";
-                    violations.push(Violation::new(rule, later.event, text));
-                }
+            let others: Vec<_> = (bodies[..at].iter())
+                .filter(|earlier| overlaps(facts, earlier, later))
+                .collect();
+            if others.len() >= facts.jobs[job].most_runs(later.event) {
+                let ticks: Vec<_> = others.iter().map(|body| (body.tick, body.node)).collect();
+                let text = format!(
+                    "job {job}: tick {} under {} starts on node {} beside {ticks:?} (ticks, nodes)",
+                    later.tick, later.fence, later.node
+                );
+                let rule = "runs of a job do not overlap";
+                violations.push(Violation::new(rule, later.event, text));
             }
         }
     }
     violations
 }
 
-fn overlaps(facts: &Facts<'_>, earlier: &Body, later: &Body) -> bool {
+fn overlaps(facts: &Facts<'_>, earlier: &Body<'_>, later: &Body<'_>) -> bool {
     let between = Span {
         from: earlier.started,
         to: later.started,

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use leasehold_scheduler::Outcome;
+use leasehold_scheduler::{Outcome, Via};
 
-use super::facts::{Facts, JobFacts};
+use super::facts::{Facts, JobFacts, Period, Span};
 use crate::checker::Violation;
 
 /// A tick of an idle job starts within this time, when all is well.
@@ -24,28 +24,24 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
             let at = facts.near(number, tick);
             violations.push(Violation::new("a healed fleet goes on", at, text));
         };
-        let Some(period) = job.periods.last() else {
+        if job.periods.is_empty() {
             wrong(0, "it has no ledger".into());
-            continue;
-        };
+        }
         let (from, to) = (facts.settled, facts.closing.saturating_sub(PROMPT * 2));
         let second = |at| i64::try_from(facts.course.wall_us(at) / 1_000_000).unwrap_or(i64::MAX);
-        let mut tick = second(from);
-        let last = second(to);
-        while let Some(next) = period
-            .schedule
-            .next_after(tick)
-            .filter(|next| *next <= last)
-        {
-            tick = next;
+        for (tick, jitter) in wanted(job, second(from), second(to)) {
             let due = facts.course.due_at_last(tick);
-            let bodies = facts.bodies.iter().filter(|body| body.job == number);
-            let start = bodies
-                .filter(|body| body.tick == tick)
-                .map(|body| body.started);
-            match start.min() {
-                Some(started) if started.saturating_sub(due) <= PROMPT => {}
-                _ if is_busy(job, due) => {}
+            let prompt = Span {
+                from: due,
+                to: due + jitter + PROMPT,
+            };
+            let bodies = facts
+                .bodies
+                .iter()
+                .filter(|body| (body.job, body.via, body.tick) == (number, Via::Schedule, tick));
+            match bodies.map(|body| body.started).min() {
+                Some(started) if started <= prompt.to => {}
+                _ if is_held_up(job, prompt, tick) => {}
                 Some(started) => {
                     let late = started.saturating_sub(due);
                     wrong(tick, format!("it started {late:?} late"));
@@ -60,10 +56,39 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     violations
 }
 
-/// Whether a run of the job is under way then, or ends within a moment.
-fn is_busy(job: &JobFacts<'_>, at: Duration) -> bool {
-    let before = job.states.iter().rev().find(|state| state.at <= at);
-    before.is_some_and(|state| !state.seen.running.is_empty())
+/// The ticks after one second and up to another, by what was in force, with their jitter.
+fn wanted(job: &JobFacts<'_>, after: i64, until: i64) -> Vec<(i64, Duration)> {
+    let last = job.periods.len().saturating_sub(1);
+    let of = |(at, period): (usize, &Period)| {
+        let until = if at == last {
+            until
+        } else {
+            period.until.min(until)
+        };
+        let ticks = period.ticks_in(after.max(period.after), until);
+        ticks
+            .map(|tick| (tick, period.spec.jitter))
+            .collect::<Vec<_>>()
+    };
+    job.periods.iter().enumerate().flat_map(of).collect()
+}
+
+/// Whether a run of another tick is under way then, or ends within a moment.
+fn is_held_up(job: &JobFacts<'_>, span: Span, tick: i64) -> bool {
+    job.states.iter().enumerate().any(|(at, state)| {
+        let next = job.states.get(at + 1);
+        let lasts = Span {
+            from: state.at,
+            to: next.map_or(Duration::MAX, |next| next.at),
+        };
+        let others = state
+            .seen
+            .running
+            .iter()
+            .map(|run| run.tick)
+            .chain(state.seen.pending.clone());
+        others.into_iter().any(|other| other != tick) && lasts.meets(span)
+    })
 }
 
 fn outcome(job: &JobFacts<'_>, tick: i64) -> Option<Outcome> {

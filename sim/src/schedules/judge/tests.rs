@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use leasehold_scheduler::Outcome;
+use leasehold_scheduler::{Outcome, Via};
 
 use super::judge;
 use crate::schedules::history::{
-    Entry, Event, Fault, History, How, Id, JobPlan, Record, Seen, Setting, What,
+    Entry, Event, Fault, History, How, Id, JobPlan, Record, Seen, Setting, What, Words,
 };
 
 /// The store's wall time at the start, in seconds.
 const START: i64 = 1_000_000_000;
-const EVERY_TEN: &str = "*/10 * * * * *";
+
+fn words() -> Words {
+    Words::from([("schedule".into(), "*/10 * * * * *".into())])
+}
 
 /// A history, told second by second; ticks are counted from its start.
 struct Story {
@@ -26,7 +29,7 @@ impl Story {
     fn new() -> Self {
         let job = JobPlan {
             name: "job".into(),
-            releases: vec![Some(EVERY_TEN.into())],
+            releases: vec![Some(words())],
             takes: vec![Duration::ZERO],
             fails: 0,
             panics: 0,
@@ -45,9 +48,12 @@ impl Story {
             },
             now: Duration::ZERO,
             seen: Seen {
-                schedule: EVERY_TEN.into(),
+                spec: words(),
+                order: 1,
+                known: vec![(1, words())],
                 cursor: START,
                 running: Vec::new(),
+                pending: Vec::new(),
             },
             records: Vec::new(),
         };
@@ -107,6 +113,8 @@ impl Story {
             job: 0,
             tick: START + tick,
             attempt: 1,
+            via: Via::Schedule,
+            run: format!("job@{tick}"),
             fence,
             held,
         })
@@ -130,6 +138,8 @@ impl Story {
             end: START + end,
             attempt: u32::from(fence.is_some()),
             outcome,
+            retry: false,
+            via: Via::Schedule,
             fence,
             late: false,
             error: None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use leasehold_scheduler::Outcome;
+use leasehold_scheduler::{Outcome, Via};
 
 use super::facts::{Facts, JobFacts, Period};
 use crate::checker::Violation;
@@ -19,13 +19,21 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
         };
         for tick in nominal(facts, job) {
             let (ranges, attempts) = records_of(job.records, tick);
-            let numbers: Vec<_> = attempts.iter().map(|record| record.attempt).collect();
-            let is_in_order = numbers.iter().copied().eq(1..=last(&numbers));
-            match (ranges.len(), numbers.len()) {
+            let numbers = attempts.iter().map(|record| record.attempt);
+            let is_in_order = numbers.eq((1..).take(attempts.len()));
+            let is_over = |record: &&&Record| !record.retry;
+            let over = attempts
+                .iter()
+                .take_while(|record| !is_over(record))
+                .count();
+            // All but the last one say that another is to follow.
+            let is_one = is_in_order && over + 1 == attempts.len();
+            let is_to_come = is_in_order && over == attempts.len() && is_open(facts, job, tick);
+            match (ranges.len(), attempts.len()) {
                 (1, 0) => {}
-                (0, 0) if facts.is_open(job, |run| run.tick == tick) => {}
+                (0, 0) if is_open(facts, job, tick) => {}
                 (0, 0) => wrong(tick, "it has none".into()),
-                (0, _) if is_in_order => {}
+                (0, _) if is_one || is_to_come => {}
                 _ => {
                     let all: Vec<_> = ranges
                         .iter()
@@ -57,8 +65,12 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     violations
 }
 
-fn last(numbers: &[u32]) -> u32 {
-    numbers.iter().copied().max().unwrap_or(0)
+/// Whether at the end the tick is under way, and nobody is there who could tell what became of it; or waits to be tried
+/// again, or for its turn.
+fn is_open(facts: &Facts<'_>, job: &JobFacts<'_>, tick: i64) -> bool {
+    let last = job.states.last();
+    let waits = last.is_some_and(|state| state.seen.pending.contains(&tick));
+    waits || facts.is_open(job, |run| run.tick == tick)
 }
 
 /// The ticks that must be accounted for: those that the ledger passed since it was last made anew.
@@ -77,7 +89,7 @@ fn known_from(facts: &Facts<'_>, job: &JobFacts<'_>) -> i64 {
 
 /// The ranges that a tick is in, and its attempts in their order.
 fn records_of(records: &[Record], tick: i64) -> (Vec<&Record>, Vec<&Record>) {
-    let of = records.iter().filter(|record| !record.late);
+    let of = (records.iter()).filter(|record| !record.late && record.via == Via::Schedule);
     let of = of.filter(|record| (record.start..=record.end).contains(&tick));
     let (ranges, mut attempts): (Vec<_>, Vec<_>) = of.partition(|record| record.attempt == 0);
     attempts.sort_by_key(|record| record.attempt);
