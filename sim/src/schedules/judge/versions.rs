@@ -82,7 +82,7 @@ fn change(
         return is_rash.then_some("a higher version took over before a node had lived with it");
     }
     // At any time of those 25 s, but for what they may take to be noticed: somebody has to look.
-    let mut to = now.saturating_sub(GIVEN_UP - UNNOTICED);
+    let mut to = now.saturating_sub(GIVEN_UP.saturating_sub(UNNOTICED));
     while to <= now {
         let time = Span {
             from: to.saturating_sub(KNOWN),
