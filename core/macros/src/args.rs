@@ -7,7 +7,6 @@ use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Expr, Ident, LitStr, Path, Result, Token};
 
-use crate::duration;
 use crate::name::Name;
 use crate::problems::Problems;
 
@@ -177,8 +176,11 @@ fn parse_duration(
             "a duration is a string literal, as in \"30s\" or \"1h 30m\"",
         )
     })?;
-    let duration =
-        duration::parse(&text.value()).map_err(|message| Error::new(text.span(), message));
+    let value = text.value();
+    let duration = humantime::parse_duration(&value).map_err(|_| {
+        let message = format!("`{value}` is no duration: write it like `30s`, `250ms` or `1h 30m`");
+        Error::new(text.span(), message)
+    });
     Ok(problems.settle(duration).map(|duration| (text, duration)))
 }
 
@@ -204,6 +206,43 @@ mod tests {
         assert_eq!(args.lease.expect("a name"), "held");
         let args: Args = syn::parse_str(r#""invoice/{id}", lease"#).expect("valid");
         assert_eq!(args.lease.expect("a name"), "lease");
+    }
+
+    #[test]
+    fn durations_are_numbers_with_units_that_add_up() {
+        for (text, millis) in [
+            ("5ms", 5),
+            ("30s", 30_000),
+            ("30 s", 30_000),
+            ("1m", 60_000),
+            ("1h30m", 5_400_000),
+            ("1h 30m", 5_400_000),
+            ("2d", 172_800_000),
+            ("0s", 0),
+        ] {
+            let args = format!(r#""a/b", wait = "{text}""#);
+            let args: Args = syn::parse_str(&args).expect("valid");
+            assert_eq!(args.wait, Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in [
+            "",
+            " ",
+            "30",
+            "s",
+            "-1s",
+            "1,5s",
+            "1x",
+            "1sm",
+            "30S",
+            "١s",
+            "999999999999999999d",
+        ] {
+            let errors = refused(&format!(r#""a/b", wait = "{text}""#));
+            assert!(
+                errors[0].contains("is no duration: write it like `30s`"),
+                "{errors:?}"
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod args;
-mod duration;
 mod expand;
 mod function;
 mod name;
@@ -51,7 +50,8 @@ use proc_macro::TokenStream;
 ///   one without it does. `lease` is a `&Hold` then, without a fence.
 /// - `crate = path`: where leasehold is, if not in `::leasehold`.
 ///
-/// Durations are numbers with a unit, `ms`, `s`, `m`, `h` or `d`; also `1h 30m`.
+/// Durations are written as everywhere in leasehold, `30s`, `250ms`, `1h 30m`: numbers with a unit each (`humantime`
+/// has them all).
 ///
 /// # The function
 /// An `async fn`, also a method or a generic one. It returns a `Result` whose error converts from `leasehold::Error` (`anyhow`'s
