@@ -25,7 +25,9 @@ pub use leasehold_macros::locked;
 #[cfg(feature = "scheduler")]
 pub use leasehold_scheduler as scheduler;
 #[cfg(feature = "scheduler")]
-pub use leasehold_scheduler::{JobContext, Scheduler, State, jobs, shutdown_signal, singleton_job};
+pub use leasehold_scheduler::{
+    JobContext, Jobs, Scheduler, State, jobs, shutdown_signal, singleton_job,
+};
 
 /// The Redis store, and where its credentials come from (feature `redis`).
 /// A fleet of nodes in one process, for tests of your own code (feature `test-util`).

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
 use crate::exit::BUSY;
+use crate::jobs::JobsArgs;
 use crate::place::{Place, duration};
 
 /// Leases for processes: run a command under a lock, let one of several lead, look who holds what.
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Elect(ElectArgs),
     /// Show who holds what, who waits, and for how long
     Inspect(InspectArgs),
+    /// What jobs there are and what became of them; pause, resume, trigger, backfill
+    Jobs(JobsArgs),
     /// Measure a store: round trips, locks, and what many tasks get of one
     Bench(BenchArgs),
 }

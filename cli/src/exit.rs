@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
+use leasehold::scheduler::Error as JobsError;
 use leasehold::{ConnectError, Error, LostCause};
 
 /// Someone else has it: `EX_TEMPFAIL`, unless `--conflict-exit-code` says another.
@@ -14,6 +15,8 @@ const UNAVAILABLE: u8 = 69;
 const LOST: u8 = 76;
 /// The store or this machine is not set up for it: `EX_CONFIG`.
 const SETUP: u8 = 78;
+/// There is no such job: `EX_NOINPUT`.
+const NO_JOB: u8 = 66;
 /// Wrong arguments, as everywhere.
 const USAGE: u8 = 2;
 /// Something else failed here: `EX_IOERR`.
@@ -30,6 +33,8 @@ pub(crate) enum Failure {
     Lease(#[from] Error),
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Jobs(#[from] JobsError),
     #[error("{0}")]
     Usage(String),
     #[error("{0}")]
@@ -72,6 +77,7 @@ impl Failure {
             Failure::Lease(error) | Failure::Connect(ConnectError::Store(error)) => {
                 of_lease(error, busy)
             }
+            Failure::Jobs(error) => of_jobs(error, busy),
             Failure::Connect(_) | Failure::Usage(_) | Failure::NoFloor(_) => USAGE,
             Failure::Busy(_) => busy,
             Failure::NoHome | Failure::StateFolder { .. } => SETUP,
@@ -95,6 +101,17 @@ fn of_lease(error: &Error, busy: u8) -> u8 {
         Error::Name(_) | Error::Ttl(_) | Error::Relock(_) => USAGE,
         Error::Store(_) | Error::StoreTooNew(_) => SETUP,
         _ => IO,
+    }
+}
+
+fn of_jobs(error: &JobsError, busy: u8) -> u8 {
+    match error {
+        JobsError::Core(error) => of_lease(error, busy),
+        JobsError::NoSuchJob { .. } => NO_JOB,
+        JobsError::TooManyPending { .. } => busy,
+        JobsError::LedgerTooNew { .. } | JobsError::Spec { .. } => SETUP,
+        JobsError::LedgerDamaged { .. } => IO,
+        _ => USAGE,
     }
 }
 

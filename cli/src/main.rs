@@ -1,4 +1,5 @@
-//! `leasehold` on the command line: run a command under a lease, look who holds what, measure a store.
+//! `leasehold` on the command line: run a command under a lease, look who holds what, look after jobs,
+//! measure a store.
 //!
 //! Data goes to standard output, everything else to standard error.
 
@@ -6,6 +7,7 @@ mod args;
 mod bench;
 mod exit;
 mod inspect;
+mod jobs;
 mod name;
 mod observe;
 mod place;
@@ -48,6 +50,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Lock(args) => Box::pin(under::lock(args)).await,
         Command::Elect(args) => Box::pin(under::elect(args)).await,
         Command::Inspect(args) => inspect::run(&args).await,
+        Command::Jobs(args) => Box::pin(jobs::run(&args)).await,
         Command::Bench(args) => bench::run(args).await,
     }
 }

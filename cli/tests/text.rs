@@ -33,10 +33,15 @@ fn help(args: &[&str]) -> String {
 #[test]
 fn every_command_has_a_help_with_examples() {
     insta::assert_snapshot!("help", help(&["--help"]));
-    for command in ["lock", "elect", "inspect", "bench"] {
+    for command in ["lock", "elect", "inspect", "jobs", "bench"] {
         let text = help(&[command, "--help"]);
         assert!(text.contains("Examples:"), "{text}");
         insta::assert_snapshot!(format!("help_{command}"), text);
+    }
+    for command in ["pause", "resume", "trigger", "backfill", "history", "why"] {
+        let text = help(&["jobs", command, "--help"]);
+        assert!(text.contains("Examples:"), "{text}");
+        insta::assert_snapshot!(format!("help_jobs_{command}"), text);
     }
     insta::assert_snapshot!("help_bench_fight", help(&["bench", "fight", "--help"]));
 }
