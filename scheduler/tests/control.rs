@@ -11,7 +11,7 @@ use std::time::Duration;
 use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
 use leasehold_core::{Class, Coordinator, Env, Put, replay};
 use leasehold_scheduler::{
-    Because, BoxError, Builder, Error, Job, Jobs, Outcome, Resume, TickRecord, Via,
+    Because, BoxError, Builder, Error, Job, Jobs, Outcome, Resume, TickRecord, Via, Zone,
 };
 use support::{Node, Rows, counting};
 
@@ -546,6 +546,66 @@ async fn a_backfill_across_a_crash_goes_on_and_tries_again_only_if_told_to() {
         assert_eq!(last(ticks[1]), outcome, "{on_crash}: {ended:?}");
         second.drain().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backfill_over_changes_of_the_clocks_runs_each_tick_once() {
+    let (world, bodies) = (World::new().await, Bodies::default());
+    let words = [("schedule", "30 2 * * *"), ("tz", "Europe/Berlin")];
+    let node = world
+        .start(vec![world.job("job", &words, seconds(1), &bodies)])
+        .await;
+    let berlin: Zone = "Europe/Berlin".parse().unwrap();
+    let at = |text: &str| berlin.read(text).unwrap();
+    // Clocks skip the tick of the one day, which runs at 03:00, and repeat that of the other.
+    for (from, to, ticks) in [
+        (
+            "2024-03-30",
+            "2024-04-01 23:00",
+            ["2024-03-30 02:30", "2024-03-31 03:00", "2024-04-01 02:30"],
+        ),
+        (
+            "2024-10-26",
+            "2024-10-28 23:00",
+            ["2024-10-26 02:30", "2024-10-27 02:30", "2024-10-28 02:30"],
+        ),
+    ] {
+        bodies.0.lock().unwrap().clear();
+        let done = world.jobs.backfill("job", at(from)..=at(to)).await.unwrap();
+        assert_eq!(done.accepted, ticks.map(at));
+        let ended = world.until_over("job", &done.id).await;
+        assert_eq!(bodies.ticks(), ticks.map(at));
+        let moved: Vec<_> = ended.iter().map(|record| record.moved_by_dst).collect();
+        assert_eq!(
+            moved,
+            ticks.map(|tick| tick == "2024-03-31 03:00"),
+            "{ended:?}"
+        );
+    }
+    // A time that people may mean, of the day that has none.
+    let why = world.jobs.why("job", at("2024-03-31 02:30")).await.unwrap();
+    let text = why.to_string();
+    assert!(
+        text.starts_with("`job` at 2024-03-31 03:00:00+02:00 ran (attempt 1, backfilled)"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with(", moved from a time that clocks skipped"),
+        "{text}"
+    );
+    let text = world
+        .jobs
+        .why("job", at("2024-10-27 02:30") + 3600)
+        .await
+        .unwrap()
+        .to_string();
+    assert!(
+        text.contains("2024-10-27 02:30:00+01:00 is not a tick of the schedule"),
+        "{text}"
+    );
+    let listed = world.jobs.list().await.unwrap();
+    assert_eq!(listed[0].zone, "Europe/Berlin");
+    node.drain().await;
 }
 
 #[tokio::test(start_paused = true)]
