@@ -45,3 +45,8 @@ pub use leasehold_sqlite::SqliteStore;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/redis.md")]
 mod redis_guide {}
+
+/// The code of the guides is compiled.
+#[cfg(all(doctest, feature = "scheduler"))]
+#[doc = include_str!("../docs/scheduler.md")]
+mod scheduler_guide {}
