@@ -29,11 +29,16 @@ pub use leasehold_scheduler::{
     JobContext, Jobs, Scheduler, State, jobs, shutdown_signal, singleton_job,
 };
 
-/// The Redis store, and where its credentials come from (feature `redis`).
-/// A fleet of nodes in one process, for tests of your own code (feature `test-util`).
+/// A fleet of nodes in one process and in virtual time, for tests of your own code (feature `test-util`).
 #[cfg(feature = "test-util")]
-pub use leasehold_core::testing;
+pub mod testing {
+    pub use leasehold_core::replay;
+    pub use leasehold_core::testing::*;
+    #[cfg(feature = "scheduler")]
+    pub use leasehold_scheduler::testing::*;
+}
 
+/// The Redis store, and where its credentials come from (feature `redis`).
 #[cfg(feature = "redis")]
 pub use leasehold_redis as redis;
 #[cfg(feature = "redis")]

@@ -47,6 +47,8 @@ mod registers;
 mod run;
 mod scheduler;
 mod shutdown;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod timetable;
 
 pub use builder::Builder;

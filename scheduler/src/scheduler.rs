@@ -135,6 +135,11 @@ impl Scheduler {
         Self { shared, wakes }
     }
 
+    #[cfg(feature = "test-util")]
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// Who leads the fleet of this coordinator's namespace.
     ///
     /// # Errors

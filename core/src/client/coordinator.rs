@@ -235,6 +235,12 @@ impl Coordinator {
         self.inner.core.clock.departure()
     }
 
+    /// The store's wall clock was set ahead, on purpose: no reason to distrust it.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn leapt(&self, by: Duration) {
+        self.inner.core.clock.leapt(by);
+    }
+
     /// What the store can do, and how safe it is.
     pub fn capabilities(&self) -> Capabilities {
         self.inner.store.leases.capabilities()

@@ -9,6 +9,8 @@ mod gate;
 use std::fmt;
 use std::future::Future;
 use std::ops::Add;
+#[cfg(feature = "test-util")]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -78,6 +80,9 @@ struct Inner {
     rng: Arc<Mutex<fastrand::Rng>>,
     #[cfg(feature = "test-util")]
     gate: Option<Arc<Gate>>,
+    /// Nanoseconds that were leapt over: they passed for tokio, and not here.
+    #[cfg(feature = "test-util")]
+    leapt: Arc<AtomicU64>,
 }
 
 #[derive(Clone, Copy)]
@@ -127,6 +132,8 @@ impl Env {
             rng: Arc::new(Mutex::new(fastrand::Rng::new())),
             #[cfg(feature = "test-util")]
             gate: None,
+            #[cfg(feature = "test-util")]
+            leapt: Arc::default(),
         }))
     }
 
@@ -143,6 +150,7 @@ impl Env {
             },
             rng: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
             gate: None,
+            leapt: Arc::default(),
         }))
     }
 
@@ -185,6 +193,7 @@ impl Env {
             clock,
             rng: Arc::clone(&self.0.rng),
             gate: Some(Arc::default()),
+            leapt: Arc::clone(&self.0.leapt),
         }))
     }
 
@@ -209,6 +218,27 @@ impl Env {
     #[cfg(feature = "test-util")]
     pub fn is_paused(&self) -> bool {
         self.0.gate.as_ref().is_some_and(|gate| gate.is_shut())
+    }
+
+    /// Lets `by` pass for tokio, at once, and not on this clock nor on those of its nodes: what sleeps here goes on
+    /// sleeping. `leapt` is called in that instant, before any task runs.
+    ///
+    /// # Panics
+    /// If time is not paused.
+    #[cfg(feature = "test-util")]
+    pub(crate) async fn leap(&self, by: Duration, leapt: impl FnOnce()) {
+        let mut advanced = std::pin::pin!(tokio::time::advance(by));
+        let mut leapt = Some(leapt);
+        std::future::poll_fn(|context| {
+            // Its first poll moves tokio's clock, and then gives way.
+            let polled = advanced.as_mut().poll(context);
+            if let Some(leapt) = leapt.take() {
+                self.0.leapt.fetch_add(nanos(by), Ordering::Relaxed);
+                leapt();
+            }
+            polled
+        })
+        .await;
     }
 
     /// `future`, not polled while this node is paused.
@@ -236,7 +266,9 @@ impl Env {
             // A second's start keeps "some time before the simulation began" representable.
             #[cfg(feature = "test-util")]
             Clock::Paused { origin, drift_ppm } => {
-                let elapsed = u128::from(nanos(origin.elapsed())) * u128::from(speed(*drift_ppm));
+                let leapt = self.0.leapt.load(Ordering::Relaxed);
+                let elapsed = u128::from(nanos(origin.elapsed()).saturating_sub(leapt))
+                    * u128::from(speed(*drift_ppm));
                 let elapsed = u64::try_from(elapsed / u128::from(MILLION)).unwrap_or(u64::MAX);
                 Moment(1_000_000_000_u64.saturating_add(elapsed))
             }

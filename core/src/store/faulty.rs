@@ -173,6 +173,12 @@ impl FaultyStore {
         self.network.state().faults = faults;
     }
 
+    /// Whether nothing goes wrong now.
+    pub fn is_calm(&self) -> bool {
+        let state = self.network.state();
+        state.faults == Faults::none() && state.cut.is_empty() && !state.outage
+    }
+
     /// How many requests and pushes something befell so far that has a rate.
     pub fn befell(&self) -> u64 {
         self.network.state().befell

@@ -61,7 +61,7 @@ impl TestFleet {
         let env = Env::simulated(seed);
         assert!(
             time_is_paused(&env),
-            "a TestFleet needs paused time: #[tokio::test(start_paused = true)]"
+            "a fleet under test needs paused time: #[tokio::test(start_paused = true)], or testing::in_virtual_time(..)"
         );
         let memory = MemoryStore::new();
         let network = FaultyStore::new(Arc::new(memory.clone()), env.clone(), Faults::none());
@@ -71,11 +71,21 @@ impl TestFleet {
             network,
             nodes: Vec::new(),
         };
-        for number in 0..nodes {
-            let node = fleet.connect(number).await;
-            fleet.nodes.push(node);
+        for _ in 0..nodes {
+            fleet.add_node().await;
         }
         fleet
+    }
+
+    /// Connects one more node, and says its number.
+    ///
+    /// # Panics
+    /// If the store cannot be reached.
+    pub async fn add_node(&mut self) -> usize {
+        let number = self.nodes.len();
+        let node = self.connect(number).await;
+        self.nodes.push(node);
+        number
     }
 
     async fn connect(&self, number: usize) -> Node {
@@ -175,13 +185,21 @@ impl TestFleet {
         }
     }
 
-    /// Kills a node without a word and starts another one in its place: what it held stands until its TTL.
+    /// Kills a node without a word: what it held stands until its TTL.
+    ///
+    /// # Panics
+    /// If there is no such node.
+    pub fn kill(&self, node: usize) {
+        // Nothing of it runs again; its place in memory goes with the test's runtime.
+        self.pause(node);
+    }
+
+    /// Kills a node without a word and starts another one in its place.
     ///
     /// # Panics
     /// If there is no such node, or the store cannot be reached.
     pub async fn restart(&mut self, node: usize) {
-        // Nothing of it runs again; its place in memory goes with the test's runtime.
-        self.at(node).env.pause();
+        self.kill(node);
         let new = self.connect(node).await;
         self.nodes[node] = new;
     }
@@ -205,6 +223,26 @@ impl TestFleet {
     /// From now on the network between nodes and store fails like this.
     pub fn set_faults(&self, faults: Faults) {
         self.network.set_faults(faults);
+    }
+
+    /// Sets the store's clock ahead, and tokio's, while nothing else of the fleet grows older: leases and memberships
+    /// last as long as before. So idle hours need not be played. Does nothing while the network or the store fails.
+    /// Returns whether it did.
+    ///
+    /// What sleeps on tokio's clock wakes, what sleeps on the fleet's [`env`](Self::env) goes on sleeping.
+    pub async fn leap(&self, by: Duration) -> bool {
+        let by_us = i64::try_from(by.as_micros());
+        let (Ok(by_us), true) = (by_us, self.network.is_calm() && !self.memory.is_stopped()) else {
+            return false;
+        };
+        let leapt = || {
+            self.memory.step_wall_clock(by_us);
+            for node in &self.nodes {
+                node.coord.leapt(by);
+            }
+        };
+        self.env.leap(by, leapt).await;
+        true
     }
 
     /// The store itself, to be looked at or broken in other ways.

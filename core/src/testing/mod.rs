@@ -4,5 +4,7 @@
 //! chooses. Nothing waits in real time: a test of an hour takes milliseconds.
 
 mod fleet;
+mod virtual_time;
 
 pub use fleet::TestFleet;
+pub use virtual_time::in_virtual_time;

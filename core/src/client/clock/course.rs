@@ -93,6 +93,16 @@ impl Course {
         self.departed.map(|(departure, _)| departure)
     }
 
+    /// The store's clock was set ahead, on purpose.
+    #[cfg(feature = "test-util")]
+    pub(super) fn leapt(&mut self, by: Duration) {
+        let by = i128::try_from(by.as_nanos()).unwrap_or(i128::MAX);
+        if let Some(believed) = &mut self.believed {
+            believed.low -= by;
+            believed.high -= by;
+        }
+    }
+
     /// Takes in an answer: the store read `store_us` between these two instants.
     pub(super) fn check(&mut self, sent: Moment, received: Moment, store_us: u64) -> Option<News> {
         let store = i128::from(store_us) * 1000;

@@ -103,6 +103,16 @@ impl StoreClock {
         self.seen().offsets.forget();
     }
 
+    /// The store's wall clock was set ahead by so much, and that is as it should be.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn leapt(&self, by: Duration) {
+        let mut seen = self.seen();
+        if let Some((_, now)) = &mut seen.latest {
+            now.wall_us += micros(by);
+        }
+        seen.course.leapt(by);
+    }
+
     /// How far the store's clock is off its course; `None` while it is on it.
     pub(crate) fn departure(&self) -> Option<Departure> {
         self.seen().course.departure()

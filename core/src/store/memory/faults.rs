@@ -158,9 +158,20 @@ impl MemoryStore {
         self.0.faults.state().wall_step_us += by_us;
     }
 
+    /// Sets the wall clock to so many µs since 1970. Clients that are connected see it step.
+    pub fn set_wall_clock(&self, env: &Env, unix_us: u64) {
+        let by = i128::from(unix_us) - i128::from(self.time(env).wall_us);
+        self.step_wall_clock(i64::try_from(by).unwrap_or(i64::MAX));
+    }
+
     /// Stops answering, as after SIGSTOP: requests wait.
     pub fn stop(&self) {
         self.0.faults.state().stopped = true;
+    }
+
+    /// Whether it does not answer.
+    pub fn is_stopped(&self) -> bool {
+        self.0.faults.state().stopped
     }
 
     /// Answers again. The requests that waited are taken in an order that chance chose: those of two connections have
