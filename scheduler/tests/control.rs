@@ -789,6 +789,67 @@ async fn why_tells_a_full_node_a_run_in_the_way_and_a_clock_that_is_not_believed
     node.drain().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn why_knows_an_earlier_schedule_a_node_that_is_about_to_and_a_lost_history() {
+    let (world, bodies) = (World::new().await, Bodies::default());
+    let job = |expression| vec![world.job("job", &[("schedule", expression)], seconds(1), &bodies)];
+    let node = world.start(job("*/10 * * * *")).await;
+    world.env.sleep(seconds(700)).await;
+    let created = world.jobs.show("job").await.unwrap().created.unwrap();
+    node.drain().await;
+    // By the old schedule one tick of these was due, and is part of a range that was missed.
+    world.env.sleep(seconds(660)).await;
+    let faulty = FaultyStore::new(
+        Arc::new(world.store.clone()),
+        world.env.clone(),
+        Faults::none(),
+    );
+    let settings = |builder: Builder| builder.jobs(job(EVERY_MINUTE));
+    let node = Node::try_start(&faulty, &world.env, settings)
+        .await
+        .unwrap();
+    world.env.sleep(seconds(60)).await;
+    let since = world.jobs.show("job").await.unwrap().since.unwrap();
+    let mut missed = 0;
+    for tick in (created / 60 + 1..since / 60).map(|minute| minute * 60) {
+        let because = world.why("job", tick).await;
+        if tick % 600 == 0 {
+            let record = world.last_word("job", tick).await;
+            missed += i32::from(record.outcome == Outcome::Missed);
+        } else {
+            assert_eq!(because, Because::OtherSchedule { since }, "{tick}");
+        }
+    }
+    assert_eq!(missed, 1);
+
+    world.sleep_to(55).await;
+    faulty.cut(node.coord.node());
+    world.sleep_to(3).await;
+    let due = world.now_s() / 60 * 60;
+    let Because::Due { nodes } = world.why("job", due).await else {
+        panic!("{}", world.jobs.why("job", due).await.unwrap());
+    };
+    assert_eq!(nodes[0].node, node.coord.node());
+    faulty.heal(node.coord.node());
+    world.env.sleep(seconds(400)).await;
+    node.drain().await;
+
+    // Moved to history, which is then lost.
+    let register = |class, id| {
+        let name = Class::internal(class).resource(id).unwrap();
+        world.coord.register_of(name)
+    };
+    let ledger = register("~ledger", "job");
+    let value = ledger.get().await.unwrap().unwrap().value;
+    let mut value: serde_json::Value = serde_json::from_slice(&value).unwrap();
+    value["out"] = serde_json::json!([]);
+    ledger.put(&Put::new(value.to_string())).await.unwrap();
+    let page = Put::new(r#"{"format":1,"records":[]}"#);
+    register("~history", "job").put(&page).await.unwrap();
+    let tick = since / 60 * 60 + 120;
+    assert_eq!(world.why("job", tick).await, Because::Unrecorded);
+}
+
 impl World {
     async fn store_now_us(&self) -> u64 {
         let name = Class::internal("~control").resource("none").unwrap();
