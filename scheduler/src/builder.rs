@@ -1,7 +1,7 @@
 //! Building a scheduler: everything that can be wrong with it is said here, before anything is claimed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use leasehold_core::{Class, Coordinator, NameError, ResourceName};
@@ -13,7 +13,7 @@ use crate::context::States;
 use crate::control::wake_name;
 use crate::error::REVISION_VARIABLE;
 use crate::fleet::{self, Fleet, Listed};
-use crate::ledger::{Words, version_of};
+use crate::ledger::{version_of, words_of};
 use crate::registers::LedgerRegister;
 use crate::scheduler::{Entry, Shared, control_name, leader_name};
 use crate::{Error, Job, Manifest, Scheduler, metrics};
@@ -25,6 +25,7 @@ pub struct Builder {
     coord: Coordinator,
     states: States,
     jobs: Vec<Job>,
+    kinds: Vec<Job>,
     manifest: Option<Manifest>,
     grace: Duration,
     run_ttl: Duration,
@@ -41,6 +42,7 @@ impl Builder {
             coord: coord.clone(),
             states: States::default(),
             jobs: Vec::new(),
+            kinds: Vec::new(),
             manifest: None,
             grace: Duration::from_secs(5),
             run_ttl: Duration::from_secs(30),
@@ -84,6 +86,29 @@ impl Builder {
     /// ```
     pub fn registered_jobs(mut self, manifest: impl Into<Manifest>) -> Self {
         self.manifest.get_or_insert_default().add(manifest.into());
+        self
+    }
+
+    /// What this node can run of the jobs that are defined in the store, with [`Jobs::define`](crate::Jobs::define): each by
+    /// the name of its kind. Of a kind only name, handler and what it `needs` count.
+    ///
+    /// ```
+    /// # use leasehold_core::{Coordinator, store::MemoryStore};
+    /// use leasehold_scheduler::{Job, Scheduler};
+    ///
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let coord = Coordinator::builder(MemoryStore::new(), "billing").connect().await?;
+    /// let report = Job::builder("report").run(|ctx| async move {
+    ///     let customer: String = ctx.payload()?;
+    ///     println!("a report for {customer}");
+    ///     Ok::<(), leasehold_scheduler::Error>(())
+    /// });
+    /// let scheduler = Scheduler::builder(&coord).kinds([report]).build()?;
+    /// # drop(scheduler);
+    /// # Ok::<(), leasehold_scheduler::Error>(()) }).unwrap();
+    /// ```
+    pub fn kinds(mut self, kinds: impl IntoIterator<Item = Job>) -> Self {
+        self.kinds.extend(kinds);
         self
     }
 
@@ -161,8 +186,8 @@ impl Builder {
             manifest.check(&self.jobs)?;
         }
         check_names(&self.jobs)?;
-        let mut entries = Vec::new();
-        for job in self.jobs {
+        check_names(&self.kinds)?;
+        for job in self.jobs.iter().chain(&self.kinds) {
             let missing = job.requirements.iter().find(|need| !self.states.has(need));
             if let Some(missing) = missing {
                 return Err(Error::MissingState {
@@ -170,12 +195,13 @@ impl Builder {
                     type_name: missing.type_name,
                 });
             }
+        }
+        let mut entries = Vec::new();
+        for job in self.jobs {
             let spec = job.spec()?.clone();
             let id: Arc<str> = job.id().into();
             let name = ledger_name(&id)?;
-            let words: Words = (spec.words().into_iter())
-                .map(|(word, said)| (word.to_owned(), said))
-                .collect();
+            let words = words_of(&spec);
             entries.push(Entry {
                 ledger: LedgerRegister {
                     job: id,
@@ -188,12 +214,17 @@ impl Builder {
                 spec: Arc::new(spec),
                 in_force: Mutex::default(),
                 handler: job.handler,
+                kind: None,
             });
         }
         let listed = entries
             .iter()
             .map(|entry| (entry.id().to_owned(), listed(entry)));
-        let manifest = fleet::Manifest::new(revision, listed.collect());
+        let kinds: BTreeMap<_, _> = (self.kinds.into_iter())
+            .map(|job| (job.name.to_string(), job.handler))
+            .collect();
+        let mut manifest = fleet::Manifest::new(revision, listed.collect());
+        manifest.kinds = kinds.keys().cloned().collect();
         let fleet = Fleet::new(&self.coord, manifest, &self.labels);
         let election = self.coord.election_of(leader_name()).ttl(self.leader_ttl);
         let (wake, wakes) = mpsc::unbounded_channel();
@@ -205,7 +236,8 @@ impl Builder {
             unwanted: Mutex::default(),
             wakes: wake,
             coord: self.coord,
-            entries,
+            entries: RwLock::new(entries.into_iter().map(Arc::new).collect()),
+            kinds,
             states: Arc::new(self.states),
             grace: self.grace,
             run_ttl: self.run_ttl,

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use leasehold_core::{Coordinator, Fence};
 use tokio_util::sync::CancellationToken;
 
+use crate::Error;
 use crate::ledger::Via;
 
 /// A run: its nominal time, its fence, and its cancellation. Cheap to clone.
@@ -24,6 +25,8 @@ pub(crate) struct Run {
     pub(crate) via: Via,
     /// The id of the trigger or backfill.
     pub(crate) asked: Option<String>,
+    /// Of a job that is defined in the store.
+    pub(crate) payload: serde_json::Value,
     pub(crate) fence: Fence,
     pub(crate) leader_term: Fence,
     pub(crate) delay: Duration,
@@ -77,6 +80,17 @@ impl JobContext {
             (Via::Trigger, Some(asked)) => format!("{}@{}#{asked}", run.id, run.tick),
             _ => format!("{}@{}", run.id, run.tick),
         }
+    }
+
+    /// What a job that is defined in the store was [defined](crate::Jobs::define) with; `()` for others.
+    ///
+    /// # Errors
+    /// [`Error::Payload`] if that is no `T`: the run should end with it.
+    pub fn payload<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        T::deserialize(&self.0.payload).map_err(|error| Error::Payload {
+            job: self.0.job.to_string(),
+            error: error.to_string(),
+        })
     }
 
     /// The term of the fleet's latest leader that this job's ledger knows; it never falls from run to run.

@@ -1,5 +1,6 @@
 //! The dispatcher: knows what is due, and claims in the order that spreads the work.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,6 @@ use leasehold_core::{Moment, RegisterHandle};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use crate::Error;
 use crate::control::{Heard, News, Wake, hash_of};
 use crate::fleet::View;
 use crate::ledger::FleetControl;
@@ -15,11 +15,14 @@ use crate::look::{Looking, Next, Seen};
 use crate::rank::{delta, rank};
 use crate::scheduler::Shared;
 use crate::timetable::{Due, Timetable};
+use crate::{Error, defined};
 
 /// Ledgers read in one request, beside the word to the fleet and the latest changes.
 const BATCH: usize = 126;
 /// Looks at least this often whether people changed anything.
 const LISTEN: Duration = Duration::from_secs(1);
+/// Reads which jobs are defined in the store at least this often, if it can run any.
+const DEFINED: Duration = Duration::from_secs(60);
 /// Jobs that are looked at at the same time: more of them would wait for each other's requests, up to their deadline.
 const AT_ONCE: usize = 16 * BATCH;
 /// Looks at the clocks at least this often: the store's may be set.
@@ -38,6 +41,13 @@ struct Local {
     /// The highest cursor seen.
     cursor: i64,
     state: State,
+}
+
+impl Local {
+    const NEW: Self = Self {
+        cursor: i64::MIN,
+        state: State::Waiting,
+    };
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,6 +78,8 @@ enum Message {
     Report(Report),
     /// What people changed lately, and the word to the fleet.
     Told(Wake, Arc<FleetControl>),
+    /// The jobs that are defined in the store, with their kinds; `None` if it can't say.
+    Defined(Option<BTreeMap<String, String>>),
 }
 
 type Messages = mpsc::UnboundedSender<Message>;
@@ -87,6 +99,10 @@ struct Dispatcher {
     listened: Moment,
     /// The fleet as it was seen last.
     view: Arc<View>,
+    /// The numbers of the jobs that are or were defined in the store, by name and kind.
+    defined: BTreeMap<(String, String), usize>,
+    /// When the store was asked for them last.
+    asked: Option<Moment>,
 }
 
 /// Runs until the scheduler stops.
@@ -125,12 +141,9 @@ pub(crate) async fn run(shared: Arc<Shared>, mut wakes: mpsc::UnboundedReceiver<
 impl Dispatcher {
     fn new(shared: &Arc<Shared>, messages: Messages) -> Self {
         let (mut table, start) = (Timetable::default(), shared.coord.env().now());
-        let locals = shared.entries.iter().enumerate().map(|(job, _)| {
+        let locals = (0..shared.entries().len()).map(|job| {
             table.set(job, None, Some(start));
-            Local {
-                cursor: i64::MIN,
-                state: State::Waiting,
-            }
+            Local::NEW
         });
         let locals = locals.collect();
         Self {
@@ -143,6 +156,8 @@ impl Dispatcher {
             heard: Heard::default(),
             listened: start,
             view: shared.fleet.view(),
+            defined: BTreeMap::new(),
+            asked: None,
         }
     }
 
@@ -164,8 +179,8 @@ impl Dispatcher {
     }
 
     fn is_contested(&self, job: usize) -> bool {
-        let entry = &self.shared.entries[job];
-        self.shared.fleet.is_contested(entry.id(), &entry.version)
+        let entry = self.shared.entry(job);
+        entry.kind.is_none() && self.shared.fleet.is_contested(entry.id(), &entry.version)
     }
 
     /// Has every job looked at that is due, and whose turn it is on this node.
@@ -252,7 +267,7 @@ impl Dispatcher {
             News::All => None,
         };
         let shared = Arc::clone(&self.shared);
-        for (job, entry) in shared.entries.iter().enumerate() {
+        for (job, entry) in shared.entries().iter().enumerate() {
             if hashes.is_some_and(|hashes| !hashes.contains(&hash_of(entry.id()))) {
                 continue;
             }
@@ -272,8 +287,54 @@ impl Dispatcher {
             Message::Report(report) => self.take_report(report),
             Message::Told(changes, fleet) => {
                 let news = self.heard.hear(&changes, &fleet);
+                if news != News::Nothing {
+                    self.asked = None;
+                }
                 self.wake_for(&news);
+                self.ask_for_definitions();
             }
+            Message::Defined(Some(jobs)) => self.take_definitions(jobs),
+            Message::Defined(None) => self.asked = None,
+        }
+    }
+
+    /// Reads which jobs are defined in the store, now and then and when people changed something.
+    fn ask_for_definitions(&mut self) {
+        let (shared, now) = (Arc::clone(&self.shared), self.shared.coord.env().now());
+        let is_known = self.asked.is_some_and(|asked| now < asked + DEFINED);
+        if shared.kinds.is_empty() || is_known {
+            return;
+        }
+        self.asked = Some(now);
+        let messages = self.messages.clone();
+        self.looks.spawn(async move {
+            let read = defined::read(&shared.coord).await;
+            let read = read.inspect_err(|error| {
+                tracing::warn!(%error, "cannot read which jobs are defined in the store");
+            });
+            drop(messages.send(Message::Defined(read.ok())));
+        });
+    }
+
+    /// Looks after the jobs that are defined in the store, if it has not been.
+    fn take_definitions(&mut self, jobs: BTreeMap<String, String>) {
+        for (name, kind) in jobs {
+            let key = (name, kind);
+            if self.defined.contains_key(&key) {
+                continue;
+            }
+            let entry = match defined::entry(&self.shared, &key.0, &key.1) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!(job = key.0, %error, "cannot look after a job that is defined in the store");
+                    continue;
+                }
+            };
+            let job = self.shared.add_entry(entry);
+            self.locals.push(Local::NEW);
+            self.defined.insert(key, job);
+            self.look_at_once(job);
         }
     }
 
@@ -300,8 +361,8 @@ impl Dispatcher {
             }
             Found::Later(at) => self.table.set(job, None, Some(at)),
             Found::Failed(error) => {
-                let job_name = self.shared.entries[job].job();
-                tracing::warn!(job = job_name, %error, "cannot look after a job; trying again");
+                let entry = self.shared.entry(job);
+                tracing::warn!(job = entry.job(), %error, "cannot look after a job; trying again");
                 self.table.set(job, None, Some(now + env.jittered(RETRY)));
             }
         }
@@ -314,9 +375,9 @@ impl Dispatcher {
 /// When it is this node's turn for a start that has come, by its rank among the nodes that have the job now; `None` for
 /// what is due for another reason.
 fn turn_us(shared: &Shared, due: Due) -> Option<u64> {
-    let (coord, entry) = (&shared.coord, &shared.entries[due.job]);
+    let (coord, entry) = (&shared.coord, shared.entry(due.job));
     let start_us = due.start_us?;
-    let nodes = shared.nodes_with(entry);
+    let nodes = shared.nodes_with(&entry);
     let rank = rank(coord.node(), &nodes, entry.id(), start_us / 1000);
     let after = delta(coord.round_trip()) * rank;
     Some(start_us.saturating_add(u64::try_from(after.as_micros()).unwrap_or(u64::MAX)))
@@ -333,10 +394,9 @@ async fn read_and_look(
     let later = |pause: Duration| env.now() + env.jittered(pause);
     let ledgers = due
         .iter()
-        .map(|(job, _)| &shared.entries[*job].ledger.register);
+        .map(|(job, _)| shared.entry(*job).ledger.register.clone());
     let registers: Vec<_> = ledgers
-        .chain([&shared.control, &shared.changes])
-        .cloned()
+        .chain([shared.control.clone(), shared.changes.clone()])
         .collect();
     let mut read = RegisterHandle::read(&registers).await.map_err(|error| {
         tracing::warn!(%error, jobs = due.len(), "cannot read ledgers; asking again");

@@ -142,6 +142,22 @@ pub enum Error {
     /// A range ends before it begins.
     #[error("the range ends before it begins: exchange its ends")]
     ReversedRange,
+    /// What a job was defined with is not what its handler reads.
+    #[error("the payload of job `{job}` is not what its kind takes: {error}")]
+    Payload {
+        /// The job.
+        job: String,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// A job of this name is defined elsewhere.
+    #[error(
+        "job `{job}` is defined in programs, not in the store: choose another name, or change it where it is defined"
+    )]
+    NotDefined {
+        /// The job.
+        job: String,
+    },
     /// An id cannot be used.
     #[error("an id has 1 to 100 bytes and no control characters")]
     AskedId,

@@ -98,16 +98,16 @@ async fn lead(shared: &Shared, leadership: &Leadership) -> bool {
 
 /// Looks through this node's ledgers: writes the leader's term, reaps lost runs, and moves what has ended to history.
 async fn sweep(shared: &Shared, term: u64) -> Result<(), Error> {
-    let jobs: Vec<_> = shared.entries.iter().enumerate().collect();
+    let jobs: Vec<_> = shared.entries().into_iter().enumerate().collect();
     for jobs in jobs.chunks(BATCH) {
         let registers: Vec<_> = (jobs.iter())
             .map(|(_, entry)| entry.ledger.register.clone())
             .collect();
         let read = RegisterHandle::read(&registers).await?;
-        for (&(job, entry), register) in jobs.iter().zip(read.value) {
+        for ((job, entry), register) in jobs.iter().zip(read.value) {
             let now_ms = read.now.wall_us / 1000;
             // One job's trouble is not the others'.
-            if let Err(error) = tidy(shared, job, register.as_ref(), (term, now_ms)).await {
+            if let Err(error) = tidy(shared, *job, register.as_ref(), (term, now_ms)).await {
                 tracing::warn!(job = entry.job(), %error, "cannot tidy up after a job");
             }
         }
@@ -121,7 +121,7 @@ async fn tidy(
     register: Option<&Register>,
     (term, now_ms): (u64, u64),
 ) -> Result<(), Error> {
-    let entry = &shared.entries[job];
+    let entry = shared.entry(job);
     let Some(stored) = entry.ledger.decode(register)? else {
         return Ok(());
     };

@@ -30,6 +30,7 @@
 mod builder;
 mod context;
 mod control;
+mod defined;
 mod dispatch;
 mod error;
 mod fleet;

@@ -51,7 +51,7 @@ enum Step {
 pub(crate) struct Looking<'a> {
     shared: &'a Arc<Shared>,
     job: usize,
-    entry: &'a Entry,
+    entry: Arc<Entry>,
     seen_cursor: i64,
     fleet: &'a FleetControl,
     /// The store's time when the ledger was read, and when that was here.
@@ -78,7 +78,7 @@ impl<'a> Looking<'a> {
         Self {
             shared,
             job,
-            entry: &shared.entries[job],
+            entry: shared.entry(job),
             seen_cursor,
             fleet,
             read_us,
@@ -91,6 +91,11 @@ impl<'a> Looking<'a> {
         let mut stored = self.entry.ledger.decode(register)?;
         loop {
             stored = match stored {
+                None if self.entry.kind.is_some() => {
+                    // The store alone knows what it is, and lost it.
+                    let (cursor, next) = (self.seen_cursor, self.look_in(LOOK));
+                    return Ok(Seen { cursor, next });
+                }
                 None => self.create().await?,
                 // Whoever writes more ends moves these to history first.
                 Some(stored) if stored.ledger.out.len() >= OUT_LIMIT => {
@@ -119,7 +124,7 @@ impl<'a> Looking<'a> {
 
     async fn create(&self) -> Result<Option<Stored>, Error> {
         let seen = (self.seen_cursor > i64::MIN).then_some(self.seen_cursor);
-        let known = self.shared.known_tick(self.entry).max(seen);
+        let known = self.shared.known_tick(&self.entry).max(seen);
         let words = self.entry.words.clone();
         let mut ledger = Ledger::new(&self.entry.name, words, self.now().s, known);
         ledger.fleet_seen = self.fleet.order;
@@ -127,28 +132,25 @@ impl<'a> Looking<'a> {
     }
 
     async fn step(&self, stored: Stored) -> Result<Step, Error> {
-        let (shared, entry, now) = (self.shared, self.entry, self.now());
+        let (shared, entry, now) = (self.shared, &*self.entry, self.now());
         let before = stored.ledger.clone();
         let mut ledger = stored.ledger;
         shared.cancel_unwanted(&ledger.running);
         if ledger.cursor < self.seen_cursor {
             ledger.lost_data(now.s.max(self.seen_cursor));
         }
-        let own = (&entry.version, Some(entry.words.clone()));
-        ledger.versions.appear(own.0, own.1);
-        let announced = shared.fleet.announced(entry.id());
-        let decision = version::decide(&ledger.versions, &announced, now.us);
-        let is_change = matches!(decision, Decision::Up { .. } | Decision::Down { .. });
+        let decision = self.decide(&mut ledger, now);
+        let is_change = decision.is_change();
         let spec = match entry.spec_of(&ledger) {
             Ok(spec) => spec,
             Err(_) if is_change => Arc::new(Spec::default()),
             Err(error) => {
                 // Nodes of a newer version look after it; this one's own specification waits until they are gone.
                 tracing::warn!(job = entry.job(), %error, "the specification in force is not known here");
-                if ledger.versions == before.versions && decision == Decision::Keep {
+                if ledger.versions == before.versions && !decision.is_news() {
                     return Ok(done(ledger.cursor, self.look_in(LOOK)));
                 }
-                ledger.adopt(&decision, now.us);
+                decision.enter(&mut ledger, now.us);
                 let swap = entry.ledger.swap(Some(stored.version), ledger).await?;
                 return Ok(Step::Again(Box::new(settled(swap))));
             }
@@ -166,14 +168,17 @@ impl<'a> Looking<'a> {
         let is_paused = self.fleet.paused.is_some();
         let plan = plan(&mut ledger, &timing, now.ms, grace_ms, is_paused);
         if let Plan::Claim(start) = plan {
+            if !self.is_ones_own(&before) {
+                return Ok(done(before.cursor, self.look_in(LOOK)));
+            }
             let claimable = (stored.version, ledger);
             return self.claim(&spec, start, claimable, before.cursor).await;
         }
         if !is_change {
-            ledger.adopt(&decision, now.us);
+            decision.enter(&mut ledger, now.us);
         } else if matches!(plan, Plan::Wait(_) | Plan::Later) {
             // The old one has had its due.
-            ledger.adopt(&decision, now.us);
+            decision.enter(&mut ledger, now.us);
             let (from, to) = (&before.spec, &ledger.spec);
             tracing::info!(job = entry.job(), ?from, ?to, "specification changed");
         }
@@ -199,6 +204,38 @@ impl<'a> Looking<'a> {
         Ok(Step::Again(Box::new(settled(swap))))
     }
 
+    /// What is to become of the specification in force.
+    fn decide(&self, ledger: &mut Ledger, now: Now) -> Change {
+        if self.entry.kind.is_some() {
+            let is_news = ledger.redefined.is_some();
+            return if is_news {
+                Change::Redefined
+            } else {
+                Change::Nothing
+            };
+        }
+        if ledger.defined.is_some() {
+            return Change::Nothing;
+        }
+        let entry = &self.entry;
+        (ledger.versions).appear(&entry.version, Some(entry.words.clone()));
+        let announced = self.shared.fleet.announced(entry.id());
+        Change::Decided(version::decide(&ledger.versions, &announced, now.us))
+    }
+
+    /// Whether the job is what this node has a handler for: a program's own, or of the kind that it is defined with.
+    fn is_ones_own(&self, ledger: &Ledger) -> bool {
+        let kind = ledger.defined.as_ref().map(|defined| &defined.kind);
+        if kind.is_some() != self.entry.kind.is_some() {
+            let job = self.entry.job();
+            tracing::warn!(
+                job,
+                "is defined in the store, and in programs: rename one of them"
+            );
+        }
+        kind == self.entry.kind.as_ref()
+    }
+
     fn look_in(&self, pause: Duration) -> Next {
         let env = self.shared.coord.env();
         Next::Look(env.now() + env.jittered(pause))
@@ -207,7 +244,7 @@ impl<'a> Looking<'a> {
     /// When to look again at the latest. While another specification is in force than this node was built with, time alone
     /// can change that, long before the next tick.
     fn change_by(&self, ledger: &Ledger, look_by: Option<Moment>) -> Option<Moment> {
-        if ledger.version() == self.entry.version {
+        if self.entry.kind.is_some() || ledger.version() == self.entry.version {
             return look_by;
         }
         let env = self.shared.coord.env();
@@ -239,7 +276,7 @@ impl<'a> Looking<'a> {
         (version, mut ledger): (u64, Ledger),
         cursor: i64,
     ) -> Result<Step, Error> {
-        let (shared, entry, coord) = (self.shared, self.entry, &self.shared.coord);
+        let (shared, entry, coord) = (self.shared, &*self.entry, &self.shared.coord);
         if shared.stop.is_cancelled() || !shared.may_run(spec) {
             return Ok(done(cursor, self.look_in(LOOK)));
         }
@@ -298,6 +335,41 @@ impl<'a> Looking<'a> {
         }
         // A claim that failed drops its lease here, which releases it.
         Ok(Step::Again(Box::new(current)))
+    }
+}
+
+/// What is to become of the specification in force.
+enum Change {
+    Nothing,
+    /// People defined the job anew.
+    Redefined,
+    /// What the nodes announce decides.
+    Decided(Decision),
+}
+
+impl Change {
+    /// Whether another one is to be put in force.
+    fn is_change(&self) -> bool {
+        match self {
+            Change::Nothing => false,
+            Change::Redefined => true,
+            Change::Decided(decision) => {
+                matches!(decision, Decision::Up { .. } | Decision::Down { .. })
+            }
+        }
+    }
+
+    /// Whether there is anything to enter.
+    fn is_news(&self) -> bool {
+        !matches!(self, Change::Nothing | Change::Decided(Decision::Keep))
+    }
+
+    fn enter(&self, ledger: &mut Ledger, now_us: u64) {
+        match self {
+            Change::Nothing => {}
+            Change::Redefined => ledger.adopt_definition(now_us),
+            Change::Decided(decision) => ledger.adopt(decision, now_us),
+        }
     }
 }
 

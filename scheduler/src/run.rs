@@ -133,7 +133,7 @@ pub(crate) fn start(shared: &Arc<Shared>, claim: Claim) {
     let shared = Arc::clone(shared);
     let runs = shared.runs.clone();
     runs.spawn(async move {
-        let entry = &shared.entries[claim.job];
+        let entry = &*shared.entry(claim.job);
         let running = &claim.running;
         let unwanted = shared.unwanted(running.fence);
         let started = shared.coord.env().now();
@@ -207,6 +207,7 @@ async fn body(
         delay: Duration::from_millis(running.delay_ms),
         cancelled: cancelled.clone(),
         coord: shared.coord.clone(),
+        payload: claim.stored.ledger.payload(),
         states: Arc::clone(&shared.states),
     }));
     let env = shared.coord.env();

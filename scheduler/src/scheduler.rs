@@ -1,7 +1,7 @@
 //! The scheduler: one a process.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use leasehold_core::{Class, Coordinator, Election, Leader, NodeId, RegisterHandle, ResourceName};
@@ -30,7 +30,10 @@ pub struct Scheduler {
 /// What the scheduler's tasks share.
 pub(crate) struct Shared {
     pub(crate) coord: Coordinator,
-    pub(crate) entries: Vec<Entry>,
+    /// Only ever more: a job keeps its number.
+    pub(crate) entries: RwLock<Vec<Arc<Entry>>>,
+    /// What runs jobs that are defined in the store, by kind.
+    pub(crate) kinds: BTreeMap<String, Arc<Handler>>,
     pub(crate) states: Arc<States>,
     pub(crate) grace: Duration,
     pub(crate) run_ttl: Duration,
@@ -67,6 +70,8 @@ pub(crate) struct Entry {
     /// The ledger's specification, as it was read last.
     pub(crate) in_force: Mutex<Option<(Words, Arc<Spec>)>>,
     pub(crate) handler: Arc<Handler>,
+    /// Of a job that is defined in the store.
+    pub(crate) kind: Option<String>,
 }
 
 impl Entry {
@@ -106,7 +111,8 @@ impl Entry {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let jobs: Vec<_> = self.entries.iter().map(Entry::job).collect();
+        let entries = self.entries();
+        let jobs: Vec<_> = entries.iter().map(|entry| entry.job()).collect();
         f.debug_struct("Shared")
             .field("coord", &self.coord)
             .field("jobs", &jobs)
@@ -200,6 +206,26 @@ impl Scheduler {
 }
 
 impl Shared {
+    /// A job of this node.
+    pub(crate) fn entry(&self, job: usize) -> Arc<Entry> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&entries[job])
+    }
+
+    /// All of them, by their numbers.
+    pub(crate) fn entries(&self) -> Vec<Arc<Entry>> {
+        let entries = self.entries.read();
+        entries.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One more job; its number.
+    pub(crate) fn add_entry(&self, entry: Entry) -> usize {
+        let entries = self.entries.write();
+        let mut entries = entries.unwrap_or_else(PoisonError::into_inner);
+        entries.push(Arc::new(entry));
+        entries.len() - 1
+    }
+
     /// The store's time.
     pub(crate) fn now_ms(&self) -> u64 {
         self.coord.store_now().wall_us / 1000
@@ -253,7 +279,10 @@ impl Shared {
 
     /// The nodes that may run the job.
     pub(crate) fn nodes_with(&self, entry: &Entry) -> Vec<NodeId> {
-        self.fleet.nodes_with(entry.id())
+        match &entry.kind {
+            None => self.fleet.nodes_with(entry.id()),
+            Some(kind) => self.fleet.nodes_with_kind(kind),
+        }
     }
 
     /// The latest tick that a live node which has the job, too, knows to be claimed, of any job.

@@ -2,6 +2,7 @@
 
 mod ask;
 mod asked;
+mod define;
 mod details;
 mod explain;
 mod list;

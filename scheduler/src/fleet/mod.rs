@@ -88,6 +88,11 @@ impl Fleet {
         self.view().nodes_with(job)
     }
 
+    /// The nodes that can run jobs of this kind.
+    pub(crate) fn nodes_with_kind(&self, kind: &str) -> Vec<NodeId> {
+        self.view().nodes_with_kind(kind)
+    }
+
     /// What is said of a job by those that have it, this node among them.
     pub(crate) fn announced(&self, job: &str) -> Vec<Announced> {
         self.view().announced(job, self.coord.env().now())

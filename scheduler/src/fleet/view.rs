@@ -62,6 +62,15 @@ impl View {
         able.map(|(seen, _)| seen.node).collect()
     }
 
+    /// The nodes that can run jobs of this kind.
+    pub(crate) fn nodes_with_kind(&self, kind: &str) -> Vec<NodeId> {
+        let able = self.nodes.iter().filter(|seen| {
+            let kinds = seen.manifest.as_ref().map(|manifest| &manifest.kinds);
+            kinds.is_some_and(|kinds| kinds.iter().any(|known| known == kind))
+        });
+        able.map(|seen| seen.node).collect()
+    }
+
     /// What the nodes that have the job say of it, and those of whom that is not known.
     pub(crate) fn announced(&self, job: &str, now: Moment) -> Vec<Announced> {
         let having = self.having(job).map(|(seen, listed)| Announced {

@@ -72,6 +72,12 @@ pub(crate) struct Ledger {
     /// The latest success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) succeeded: Option<Success>,
+    /// What a job is that is defined in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) defined: Option<Defined>,
+    /// What it is to be, once what is due by its specification of now has had its due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) redefined: Option<Defined>,
     /// The latest triggers and backfills: one that is sent again is known by its id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) asked: Vec<String>,
@@ -136,6 +142,17 @@ impl Pending {
     }
 }
 
+/// A job that is defined in the store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Defined {
+    /// Which of the nodes' handlers runs it.
+    pub(crate) kind: String,
+    pub(crate) spec: Words,
+    /// What the handler is given.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub(crate) payload: serde_json::Value,
+}
+
 /// A pause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pause {
@@ -186,6 +203,12 @@ fn is_never(tick: &i64) -> bool {
     *tick == never()
 }
 
+/// A specification as it is stored.
+pub(crate) fn words_of(spec: &Spec) -> Words {
+    let words = spec.words().into_iter();
+    words.map(|(word, said)| (word.to_owned(), said)).collect()
+}
+
 /// What a specification is called for short: by its hash.
 pub(crate) fn version_of(spec: &Words) -> String {
     let mut text = String::new();
@@ -214,6 +237,8 @@ impl Ledger {
             out: Vec::new(),
             last: None,
             succeeded: None,
+            defined: None,
+            redefined: None,
             asked: Vec::new(),
             term: 0,
             last_fence: 0,
@@ -299,17 +324,59 @@ impl Ledger {
                 // What it says is not known: who has it enters it.
                 return;
             };
-            let now_s = i64::try_from(now_us / 1_000_000).unwrap_or(i64::MAX);
-            let old = Spec::from_words(self.words()).ok();
-            let due = old.and_then(|old| old.schedule?.next_after(self.cursor));
-            if let Some(first) = due.filter(|first| *first <= now_s) {
-                self.dispose(first, now_s, Outcome::Missed);
-            }
-            self.spec = spec;
-            self.since = now_s;
-            self.cursor = self.cursor.max(now_s);
+            self.put_in_force(spec, now_us);
         }
         self.versions.apply(decision, now_us);
+    }
+
+    fn put_in_force(&mut self, spec: Words, now_us: u64) {
+        let now_s = i64::try_from(now_us / 1_000_000).unwrap_or(i64::MAX);
+        let old = Spec::from_words(self.words()).ok();
+        let due = old.and_then(|old| old.schedule?.next_after(self.cursor));
+        if let Some(first) = due.filter(|first| *first <= now_s) {
+            self.dispose(first, now_s, Outcome::Missed);
+        }
+        self.spec = spec;
+        self.since = now_s;
+        self.cursor = self.cursor.max(now_s);
+    }
+
+    /// A job that is defined in the store; it starts now.
+    pub(crate) fn of_defined(name: &str, defined: Defined, now_s: i64) -> Self {
+        let ledger = Self::new(name, defined.spec.clone(), now_s, None);
+        Self {
+            defined: Some(defined),
+            ..ledger
+        }
+    }
+
+    /// Has a defined job be something else from now on, or as soon as a node has seen to what is due; says whether that
+    /// changes anything.
+    pub(crate) fn redefine(&mut self, new: &Defined) -> bool {
+        let latest = self.redefined.as_ref().or(self.defined.as_ref());
+        if latest == Some(new) {
+            return false;
+        }
+        self.redefined = Some(new.clone());
+        true
+    }
+
+    /// Lets a job be what it was redefined to.
+    pub(crate) fn adopt_definition(&mut self, now_us: u64) {
+        let Some(new) = self.redefined.take() else {
+            return;
+        };
+        if new.spec != self.spec {
+            self.put_in_force(new.spec.clone(), now_us);
+            self.versions = Versions::new(&version_of(&new.spec), None, None);
+        }
+        self.defined = Some(new);
+    }
+
+    /// What its runs are given.
+    pub(crate) fn payload(&self) -> serde_json::Value {
+        let defined = self.defined.as_ref();
+        defined.map_or(serde_json::Value::Null, |defined| defined.payload.clone())
     }
 
     /// The latest end there is a record of.

@@ -114,7 +114,7 @@ impl TestScheduler {
         let coord = self.fleet.node(number);
         let scheduler = settings(Scheduler::builder(coord)).build()?;
         let shared = scheduler.shared();
-        for entry in &shared.entries {
+        for entry in &shared.entries() {
             let id = entry.id().to_owned();
             self.ids.insert(entry.job().to_owned(), id);
         }
@@ -238,9 +238,13 @@ impl TestScheduler {
     }
 
     #[track_caller]
-    fn entry(&self, job: &str) -> &Entry {
+    fn entry(&self, job: &str) -> Arc<Entry> {
         let id = self.id(job);
-        let entry = self.running().entries.iter().find(|entry| entry.id() == id);
+        let entry = self
+            .running()
+            .entries()
+            .into_iter()
+            .find(|entry| entry.id() == id);
         entry.unwrap_or_else(|| panic!("no running node has the job `{job}`"))
     }
 
@@ -281,7 +285,8 @@ impl TestScheduler {
         });
         entered.await?;
         for node in &self.nodes {
-            let entries = node.shared.entries.iter();
+            let entries = node.shared.entries();
+            let entries = entries.iter();
             let at = entries
                 .enumerate()
                 .find(|(_, entry)| entry.id() == ledger.job.as_ref());

@@ -99,7 +99,7 @@ impl TestScheduler {
             if coord.env().is_paused() || coord.store_clock_departure().is_some() {
                 return None;
             }
-            for entry in &node.shared.entries {
+            for entry in &node.shared.entries() {
                 let starts_us = self.next_start_us(entry)?;
                 next_us = next_us.min(starts_us.saturating_sub(micros(AROUND)));
             }
@@ -126,7 +126,7 @@ impl TestScheduler {
     async fn leap(&self, by: Duration) {
         if self.fleet.leap(by).await {
             for node in &self.nodes {
-                (0..node.shared.entries.len()).for_each(|job| node.shared.wake(job));
+                (0..node.shared.entries().len()).for_each(|job| node.shared.wake(job));
             }
         }
     }
