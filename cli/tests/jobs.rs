@@ -33,7 +33,13 @@ impl Node {
                     Err::<(), BoxError>("out of paper".into())
                 });
                 let off = Job::new("off", "-", |_| async { Ok::<(), BoxError>(()) });
+                let report = Job::builder("report").run(|ctx| async move {
+                    let customer: String = ctx.payload()?;
+                    assert_eq!(customer, "acme");
+                    Ok::<(), BoxError>(())
+                });
                 let scheduler = Scheduler::builder(&coord).jobs([good, bad, off]);
+                let scheduler = scheduler.kinds([report]);
                 let stop = async { drop(stopped.await) };
                 scheduler.run_until(stop).await.unwrap();
                 coord.shutdown(Duration::ZERO).await;
@@ -309,4 +315,77 @@ fn nothing_is_known_of_an_empty_store() {
     assert!(code == 0 && out.is_empty(), "{out}");
     assert!(error.contains("no job is known"), "{error}");
     assert_eq!(output(&bench, &["show", "nightly"]).0, 66);
+}
+
+#[test]
+fn a_job_is_defined_runs_with_its_payload_and_is_taken_out_again() {
+    let (bench, _node, _folder) = on_sqlite();
+    let define = [
+        "define",
+        "report for acme",
+        "--kind",
+        "report",
+        "--schedule",
+        "* * * * * *",
+        "--set",
+        "misfire=run_once",
+        "--payload",
+        r#""acme""#,
+    ];
+    let (code, _, told) = output(&bench, &define);
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("1 live nodes have its kind"), "{told}");
+    wait_until(PATIENCE, "it runs", || {
+        let records = json(&bench, &["history", "report for acme"]);
+        let records = records["records"].as_array().unwrap();
+        records.iter().any(|record| record["outcome"] == "ran")
+    });
+    assert_eq!(json(&bench, &["show", "report for acme"])["kind"], "report");
+    let (code, _, told) = output(&bench, &["undefine", "report for acme"]);
+    assert_eq!(code, 0, "{told}");
+    wait_until(PATIENCE, "it is due no more", || {
+        json(&bench, &["show", "report for acme"])["summary"]["next"].is_null()
+    });
+
+    for (wrong, why) in [
+        (
+            vec!["define", "x", "--kind", "k", "--schedule", "61 * * * *"],
+            "schedule: minute `61`",
+        ),
+        (
+            vec![
+                "define",
+                "x",
+                "--kind",
+                "k",
+                "--schedule",
+                "@daily",
+                "--set",
+                "misfire",
+            ],
+            "sets nothing",
+        ),
+        (
+            vec![
+                "define",
+                "x",
+                "--kind",
+                "k",
+                "--schedule",
+                "@daily",
+                "--payload",
+                "acme",
+            ],
+            "no JSON",
+        ),
+        (
+            vec!["define", "nightly", "--kind", "k", "--schedule", "@daily"],
+            "is defined in programs",
+        ),
+        (vec!["undefine", "nightly"], "is defined in programs"),
+    ] {
+        let (code, _, told) = output(&bench, &wrong);
+        assert_eq!(code, 2, "{told}");
+        assert!(told.contains(why), "{told}");
+    }
 }

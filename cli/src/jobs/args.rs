@@ -31,6 +31,7 @@ Examples:
   leasehold jobs pause --all --reason 'database migration'
   leasehold jobs resume --all --where-it-stopped
   leasehold jobs trigger nightly --wait
+  leasehold jobs define acme --kind report --schedule '0 7 * * *' --payload '\"acme\"'
   leasehold jobs backfill nightly --from 2026-03-01 --to 2026-03-08 --dry-run
   leasehold jobs history nightly --outcome failed --json | jq '.records[].error'")]
 pub(crate) struct JobsArgs {
@@ -65,6 +66,10 @@ pub(crate) enum JobsCommand {
     Trigger(TriggerArgs),
     /// Have past ticks run that did not run well
     Backfill(BackfillArgs),
+    /// Define a job in the store, or change it, while the fleet runs
+    Define(DefineArgs),
+    /// Take a job that was defined in the store out of it
+    Undefine(Named),
     /// Show what became of the latest ticks of a job
     History(HistoryArgs),
     /// Say why a job did or did not run at a time
@@ -191,6 +196,37 @@ pub(crate) struct BackfillArgs {
     /// Only say what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The job is run by nodes whose program has a handler for its kind, with the payload. Jobs that
+programs define themselves cannot be changed.
+
+Examples:
+  leasehold jobs define 'report for acme' --kind report --schedule '0 7 * * *' \\
+      --set tz=Europe/Berlin --set misfire=run_once --payload '{\"customer\": \"acme\"}'
+  leasehold jobs undefine 'report for acme'")]
+pub(crate) struct DefineArgs {
+    /// The job
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// Which handler of the nodes runs it
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: String,
+
+    /// When it is due: a cron expression, or `-` for only when it is triggered
+    #[arg(long, value_name = "CRON", allow_hyphen_values = true)]
+    pub(crate) schedule: String,
+
+    /// A policy, such as `misfire=run_once` or `tz=Europe/Berlin`; may be given several times
+    #[arg(long, value_name = "WORD=VALUE")]
+    pub(crate) set: Vec<String>,
+
+    /// A JSON document for its handler
+    #[arg(long, value_name = "JSON")]
+    pub(crate) payload: Option<String>,
 }
 
 /// The outcomes that there are.

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use leasehold::scheduler::{Backfilled, Outcome, Progress, Resume, Zone};
-use serde_json::json;
+use leasehold::scheduler::{Backfilled, Outcome, Progress, Resume, Spec, Zone};
+use serde_json::{Value, json};
 
 use super::Asked;
-use super::args::{BackfillArgs, PauseArgs, ResumeArgs, TriggerArgs};
+use super::args::{BackfillArgs, DefineArgs, PauseArgs, ResumeArgs, TriggerArgs};
 use super::table::table;
 use crate::exit::Failure;
 
@@ -52,6 +52,49 @@ impl Asked {
         };
         let text = format!("{what} is resumed; the ticks that came due meanwhile {ticks}");
         self.told(&json!({ "how": how }), &text);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    pub(super) async fn define(&self, args: &DefineArgs) -> Result<ExitCode, Failure> {
+        let usage = |text: String| Failure::Usage(text);
+        let mut words = vec![("schedule", args.schedule.as_str())];
+        for said in &args.set {
+            let word = said.split_once('=');
+            words.push(word.ok_or_else(|| {
+                usage(format!(
+                    "`{said}` sets nothing: write it like `misfire=run_once`"
+                ))
+            })?);
+        }
+        let spec = Spec::from_words(words);
+        let spec = spec.map_err(|error| usage(format!("{}: {error}", error.word)))?;
+        let payload: Value = match &args.payload {
+            None => Value::Null,
+            Some(text) => serde_json::from_str(text)
+                .map_err(|error| usage(format!("the payload is no JSON document: {error}")))?,
+        };
+        let is_new = (self.jobs)
+            .define(&args.name, &args.kind, &spec, payload)
+            .await?;
+        let text = if is_new {
+            let nodes = self.jobs.show(&args.name).await?.nodes.len();
+            format!(
+                "`{}` is defined; {nodes} live nodes have its kind",
+                args.name
+            )
+        } else {
+            format!("`{}` is so already", args.name)
+        };
+        self.told(&json!({ "is_new": is_new }), &text);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    pub(super) async fn undefine(&self, name: &str) -> Result<ExitCode, Failure> {
+        self.jobs.undefine(name).await?;
+        self.told(
+            &json!({}),
+            &format!("`{name}` is due no more; its history stays"),
+        );
         Ok(ExitCode::SUCCESS)
     }
 

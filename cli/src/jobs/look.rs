@@ -171,6 +171,10 @@ fn page(job: &JobDetails, zone: &Zone) -> String {
     if summary.id != summary.name {
         say("first name", summary.id.clone());
     }
+    if let Some(kind) = &job.kind {
+        say("kind", format!("{kind}, defined in the store"));
+        say("payload", job.payload.to_string());
+    }
     say("due", or_dash(Some(summary.describes.clone())));
     for (word, text) in &job.words {
         say(word, text.clone());

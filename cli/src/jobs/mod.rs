@@ -38,6 +38,8 @@ pub(crate) async fn run(args: &JobsArgs) -> Result<ExitCode, Failure> {
         JobsCommand::Resume(args) => asked.resume(args).await,
         JobsCommand::Trigger(args) => asked.trigger(args).await,
         JobsCommand::Backfill(args) => asked.backfill(args).await,
+        JobsCommand::Define(args) => asked.define(args).await,
+        JobsCommand::Undefine(args) => asked.undefine(&args.name).await,
         JobsCommand::History(args) => asked.history(args).await,
         JobsCommand::Why(args) => asked.why(args).await,
     };

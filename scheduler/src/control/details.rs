@@ -59,6 +59,12 @@ pub struct JobDetails {
     pub succeeded: Option<(i64, i64)>,
     /// Live nodes that have the job.
     pub nodes: Vec<NodeOfJob>,
+    /// Its kind, if it is defined in the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// What its runs are given then.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    pub payload: serde_json::Value,
 }
 
 /// A pause.

@@ -54,7 +54,11 @@ impl Jobs {
             now,
         } = self.find(job).await?;
         let ledger = &stored.ledger;
-        let nodes = fleet::having(&self.coord, &register.job).await?;
+        let labels = Spec::from_words(ledger.words()).map(|spec| spec.only_on);
+        let labels = labels.unwrap_or_default();
+        let defined = ledger.defined.as_ref();
+        let kind = defined.map(|defined| (&*defined.kind, &*labels));
+        let nodes = fleet::having(&self.coord, &register.job, kind).await?;
         let known = |time: i64| (time > i64::MIN).then_some(time);
         let success = |success: crate::ledger::Success| (success.tick, seconds(success.ended_ms));
         let running = ledger.running.iter();
@@ -71,6 +75,8 @@ impl Jobs {
             pending: ledger.pending.iter().map(RunToCome::of).collect(),
             succeeded: ledger.succeeded.map(success),
             nodes: nodes.iter().map(NodeOfJob::of).collect(),
+            kind: defined.map(|defined| defined.kind.clone()),
+            payload: ledger.payload(),
         })
     }
 

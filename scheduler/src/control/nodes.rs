@@ -54,7 +54,9 @@ impl Jobs {
     }
 
     async fn unclaimed(&self, found: &Found, labels: &[String]) -> Result<Because, Error> {
-        let having = having(&self.coord, &found.ledger.job).await?;
+        let defined = found.stored.ledger.defined.as_ref();
+        let defined = defined.map(|defined| (&*defined.kind, labels));
+        let having = having(&self.coord, &found.ledger.job, defined).await?;
         if having.is_empty() {
             return Ok(Because::NoNode);
         }

@@ -203,20 +203,33 @@ pub(crate) struct Having {
     pub(crate) is_held: bool,
 }
 
-/// The live nodes that have a job, for who has none itself.
-pub(crate) async fn having(coord: &Coordinator, job: &str) -> Result<Vec<Having>, Error> {
+/// The live nodes that have a job, for who has none itself; of one that is defined in the store those that have its kind,
+/// and the labels that it wants.
+pub(crate) async fn having(
+    coord: &Coordinator,
+    job: &str,
+    defined: Option<(&str, &[String])>,
+) -> Result<Vec<Having>, Error> {
     let members = coord.members();
     let mut sight = Sight::default();
     sight.read(coord, &members).await?;
     let having = members.members.iter().filter_map(|member| {
         let (_, manifest) = sight.manifests.get(hash_said_by(member)?)?;
-        let listed = manifest.as_ref()?.jobs.get(job)?;
+        let manifest = manifest.as_ref()?;
+        let wanted = match defined {
+            None => &*manifest.jobs.get(job)?.on,
+            Some((kind, on)) => manifest
+                .kinds
+                .iter()
+                .any(|known| known == kind)
+                .then_some(on)?,
+        };
         let labels = member.meta.get(LABELS).map_or("", String::as_str);
         let labels: Vec<_> = labels.split(", ").collect();
         Some(Having {
             node: member.node,
             label: member.label.clone(),
-            may_run: listed.on.iter().all(|label| labels.contains(&&**label)),
+            may_run: wanted.iter().all(|label| labels.contains(&&**label)),
             slots: member.meta.get(SLOTS).and_then(|slots| slots.parse().ok()),
             is_held: member.meta.contains_key(HELD),
         })
