@@ -146,22 +146,21 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn told(record: &TickRecord, zone: &Zone) -> String {
-    let mut text = zone.show(record.start);
-    if record.end != record.start {
-        text += &format!(" to {}", zone.show(record.end));
-    }
-    if record.via != Via::Schedule {
-        text += &format!(", by {}", record.via);
-    }
-    if record.attempt > 0 {
-        text += &format!(", attempt {}", record.attempt);
-    }
-    text += &format!(": {}", record.outcome);
-    if let Some(error) = &record.error {
-        text += &format!(" ({error})");
-    }
-    if record.retry {
-        text += ", to be tried again";
-    }
-    text
+    let optional = |text: Option<String>| text.unwrap_or_default();
+    let end = (record.end != record.start).then(|| format!(" to {}", zone.show(record.end)));
+    let via = (record.via != Via::Schedule).then(|| format!(", by {}", record.via));
+    let attempt = (record.attempt > 0).then(|| format!(", attempt {}", record.attempt));
+    let error = record.error.as_ref().map(|error| format!(" ({error})"));
+    let again = if record.retry {
+        ", to be tried again"
+    } else {
+        ""
+    };
+    let when = [Some(zone.show(record.start)), end, via, attempt].map(optional);
+    format!(
+        "{}: {}{}{again}",
+        when.concat(),
+        record.outcome,
+        optional(error)
+    )
 }
