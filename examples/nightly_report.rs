@@ -10,6 +10,10 @@
     clippy::disallowed_methods,
     reason = "a user's program sleeps and spawns as it likes"
 )]
+#![allow(
+    clippy::unused_async,
+    reason = "a job is an async function, also a short one"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
