@@ -16,7 +16,8 @@ use crate::fleet::{self, Fleet, Listed};
 use crate::ledger::{version_of, words_of};
 use crate::registers::LedgerRegister;
 use crate::scheduler::{Entry, Shared, control_name, leader_name};
-use crate::{Error, Job, Manifest, Scheduler, metrics};
+use crate::watchdog::Callback;
+use crate::{Error, Job, Manifest, Overdue, Scheduler, metrics};
 
 /// Settings of a scheduler. Made by [`Scheduler::builder`].
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Builder {
     concurrency: Option<usize>,
     labels: BTreeSet<String>,
     revision: Option<u64>,
+    watched: BTreeMap<String, Duration>,
+    on_overdue: Option<Callback>,
 }
 
 impl Builder {
@@ -51,6 +54,8 @@ impl Builder {
             concurrency: None,
             labels: BTreeSet::new(),
             revision: None,
+            watched: BTreeMap::new(),
+            on_overdue: None,
         }
     }
 
@@ -109,6 +114,40 @@ impl Builder {
     /// ```
     pub fn kinds(mut self, kinds: impl IntoIterator<Item = Job>) -> Self {
         self.kinds.extend(kinds);
+        self
+    }
+
+    /// How old a job's last success may be before it is overdue. Of a job that is not listed here, two ticks in a row may end
+    /// otherwise than well. A job that is paused is never overdue.
+    ///
+    /// Every node looks, the leader each 5 s and the others each minute, also when no run can start at all. The gauge
+    /// `leasehold_job_overdue_seconds` says for how long; [`on_overdue`](Self::on_overdue) calls.
+    pub fn watch(mut self, job: &str, limit: Duration) -> Self {
+        self.watched.insert(job.to_owned(), limit);
+        self
+    }
+
+    /// What to call when a job is overdue: on one node of the fleet, once until the job ends well again. (After a lost answer
+    /// of the store maybe twice; and not at all if that node dies right then, or while the store is away: watch the gauges,
+    /// too.) It must not block.
+    ///
+    /// ```
+    /// # use leasehold_core::{Coordinator, store::MemoryStore};
+    /// # use leasehold_scheduler::{BoxError, Job, Scheduler};
+    /// # use std::time::Duration;
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let coord = Coordinator::builder(MemoryStore::new(), "billing").connect().await?;
+    /// # let nightly = Job::new("nightly", "0 2 * * *", |_| async { Ok::<(), BoxError>(()) });
+    /// let scheduler = Scheduler::builder(&coord)
+    ///     .jobs([nightly])
+    ///     .watch("nightly", Duration::from_secs(26 * 3600))
+    ///     .on_overdue(|overdue| eprintln!("{overdue}"))
+    ///     .build()?;
+    /// # drop(scheduler);
+    /// # Ok::<(), leasehold_scheduler::Error>(()) }).unwrap();
+    /// ```
+    pub fn on_overdue(mut self, tell: impl Fn(Overdue) + Send + Sync + 'static) -> Self {
+        self.on_overdue = Some(Callback(Arc::new(tell)));
         self
     }
 
@@ -187,6 +226,13 @@ impl Builder {
         }
         check_names(&self.jobs)?;
         check_names(&self.kinds)?;
+        let is_known = |name: &String| self.jobs.iter().any(|job| job.name() == name);
+        if self.kinds.is_empty()
+            && let Some(job) = self.watched.keys().find(|name| !is_known(name))
+        {
+            let (job, nearest) = (job.clone(), Vec::new());
+            return Err(Error::NoSuchJob { job, nearest });
+        }
         for job in self.jobs.iter().chain(&self.kinds) {
             let missing = job.requirements.iter().find(|need| !self.states.has(need));
             if let Some(missing) = missing {
@@ -233,6 +279,9 @@ impl Builder {
             changes: self.coord.register_of(wake_name()),
             slots: self.concurrency.map(|n| Arc::new(Semaphore::new(n))),
             labels: self.labels,
+            away: Mutex::default(),
+            watched: self.watched,
+            on_overdue: self.on_overdue,
             unwanted: Mutex::default(),
             wakes: wake,
             coord: self.coord,

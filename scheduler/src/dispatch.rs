@@ -398,10 +398,13 @@ async fn read_and_look(
     let registers: Vec<_> = ledgers
         .chain([shared.control.clone(), shared.changes.clone()])
         .collect();
+    let asked = env.now();
     let mut read = RegisterHandle::read(&registers).await.map_err(|error| {
         tracing::warn!(%error, jobs = due.len(), "cannot read ledgers; asking again");
+        shared.store_away(asked);
         later(RETRY)
     })?;
+    shared.store_answered();
     // The store's clock stepped: what is due by it may be hours away. It is believed again once it is back, or steady
     // for a while.
     let is_held = shared.coord.store_clock_departure().is_some();

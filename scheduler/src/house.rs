@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use leasehold_core::{Error as CoreError, Leadership, Register, RegisterHandle};
 
-use crate::ledger::Ledger;
-use crate::scheduler::Shared;
-use crate::{Error, history, run};
+use crate::ledger::{FleetControl, Ledger};
+use crate::scheduler::{Entry, Shared};
+use crate::watchdog::{self, Callback, Overdue};
+use crate::{Error, history, metrics, run};
 
 /// How often the leader looks through all ledgers.
 const SWEEP: Duration = Duration::from_secs(5);
 /// What has ended is moved to history when a ledger was not written for this long.
 const QUIET_US: u64 = 60_000_000;
-const BATCH: usize = 128;
+/// Ledgers read in one request, beside the word to the fleet.
+const BATCH: usize = 127;
 
 /// Leads if nobody does, so that a fleet's first tick already has a leader.
 pub(crate) async fn try_lead(shared: &Shared) -> Option<Leadership> {
@@ -100,16 +102,77 @@ async fn lead(shared: &Shared, leadership: &Leadership) -> bool {
 async fn sweep(shared: &Shared, term: u64) -> Result<(), Error> {
     let jobs: Vec<_> = shared.entries().into_iter().enumerate().collect();
     for jobs in jobs.chunks(BATCH) {
-        let registers: Vec<_> = (jobs.iter())
-            .map(|(_, entry)| entry.ledger.register.clone())
-            .collect();
-        let read = RegisterHandle::read(&registers).await?;
+        let ledgers = jobs.iter().map(|(_, entry)| entry.ledger.register.clone());
+        let registers: Vec<_> = ledgers.chain([shared.control.clone()]).collect();
+        let mut read = RegisterHandle::read(&registers).await?;
+        let fleet = read.value.pop().flatten();
+        let fleet = fleet.map(|fleet| FleetControl::decode(&fleet.value));
+        let fleet = fleet.transpose()?.unwrap_or_default();
         for ((job, entry), register) in jobs.iter().zip(read.value) {
             let now_ms = read.now.wall_us / 1000;
+            let looked = async {
+                if fleet.paused.is_none() {
+                    watch(shared, entry, register.as_ref(), now_ms, fleet.order).await?;
+                }
+                tidy(shared, *job, register.as_ref(), (term, now_ms)).await
+            };
             // One job's trouble is not the others'.
-            if let Err(error) = tidy(shared, *job, register.as_ref(), (term, now_ms)).await {
+            if let Err(error) = looked.await {
                 tracing::warn!(job = entry.job(), %error, "cannot tidy up after a job");
             }
+        }
+    }
+    Ok(())
+}
+
+/// Says whether a job is overdue; and, once in the fleet until it ends well again, to who asked to be told.
+async fn watch(
+    shared: &Shared,
+    entry: &Entry,
+    register: Option<&Register>,
+    now_ms: u64,
+    fleet_order: u64,
+) -> Result<(), Error> {
+    let Some(stored) = entry.ledger.decode(register)? else {
+        return Ok(());
+    };
+    if stored.ledger.fleet_seen < fleet_order {
+        // The fleet was paused and resumed, and the job does not know it yet.
+        return Ok(());
+    }
+    let Ok(spec) = entry.spec_of(&stored.ledger) else {
+        return Ok(());
+    };
+    let watched = shared.watched.get(entry.job()).copied();
+    let grace_ms = u64::try_from(shared.grace.as_millis()).unwrap_or(u64::MAX);
+    let timing = entry.timing(&spec);
+    let since = watchdog::since_ms(&stored.ledger, &timing, watched, now_ms, grace_ms);
+    let by = since.map_or(0, |since| now_ms.saturating_sub(since));
+    let by = Duration::from_millis(by);
+    metrics::overdue(entry.job(), by);
+    if since.is_none() || stored.ledger.overdue_ms > 0 {
+        return Ok(());
+    }
+    let last_success = stored.ledger.succeeded.map(|success| success.tick);
+    let mut is_first = false;
+    let noted = |ledger: &mut Ledger, unsure: bool| {
+        // After an unknown answer it may be this very note: rather told twice than never.
+        is_first = ledger.overdue_ms == 0 || (unsure && ledger.overdue_ms == now_ms);
+        let changes = ledger.overdue_ms == 0;
+        ledger.overdue_ms = ledger.overdue_ms.max(now_ms);
+        changes
+    };
+    entry.ledger.update(Some(stored), noted).await?;
+    if is_first {
+        let job = entry.job().to_owned();
+        let overdue = Overdue {
+            job,
+            last_success,
+            by,
+        };
+        tracing::warn!(%overdue, "a job's last success is older than it should be");
+        if let Some(Callback(tell)) = &shared.on_overdue {
+            tell(overdue);
         }
     }
     Ok(())

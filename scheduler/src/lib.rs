@@ -51,6 +51,7 @@ mod shutdown;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod timetable;
+mod watchdog;
 
 pub use builder::Builder;
 pub use context::{JobContext, State};
@@ -70,6 +71,7 @@ pub use ledger::{Backfilled, Last, Outcome, Resume, TickRecord, Via};
 pub use manifest::Manifest;
 pub use scheduler::Scheduler;
 pub use shutdown::shutdown_signal;
+pub use watchdog::Overdue;
 
 /// What the attribute's expansion uses. Not for users: it may change in any version.
 #[doc(hidden)]

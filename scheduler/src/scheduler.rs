@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use leasehold_core::{Class, Coordinator, Election, Leader, NodeId, RegisterHandle, ResourceName};
+use leasehold_core::{
+    Class, Coordinator, Election, Leader, Moment, NodeId, RegisterHandle, ResourceName,
+};
 use leasehold_spec::{Spec, SpecError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +17,8 @@ use crate::fleet::Fleet;
 use crate::handler::Handler;
 use crate::ledger::{Ledger, Running, Timing, Words};
 use crate::registers::LedgerRegister;
-use crate::{Builder, Error, dispatch, house};
+use crate::watchdog::Callback;
+use crate::{Builder, Error, dispatch, house, metrics};
 
 /// After the drain time is over, a cancelled run has this long to come to an await.
 const LAST_GRACE: Duration = Duration::from_secs(1);
@@ -48,6 +51,11 @@ pub(crate) struct Shared {
     /// How many jobs this node may run at a time.
     pub(crate) slots: Option<Arc<Semaphore>>,
     pub(crate) labels: BTreeSet<String>,
+    /// Since when the store does not answer.
+    pub(crate) away: Mutex<Option<Moment>>,
+    /// How old the last success of a job may be.
+    pub(crate) watched: BTreeMap<String, Duration>,
+    pub(crate) on_overdue: Option<Callback>,
     /// What the fleet is told.
     pub(crate) control: RegisterHandle,
     /// Which ledgers people changed lately.
@@ -245,6 +253,19 @@ impl Shared {
             Ok(permit) => Slot::Free(Some(permit)),
             Err(_) => Slot::Full,
         }
+    }
+
+    /// The store did not answer what was asked then.
+    pub(crate) fn store_away(&self, asked: Moment) {
+        let away = self.away.lock();
+        let mut away = away.unwrap_or_else(PoisonError::into_inner);
+        let since = *away.get_or_insert(asked);
+        metrics::store_away(self.coord.env().now().since(since));
+    }
+
+    pub(crate) fn store_answered(&self) {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        metrics::store_away(Duration::ZERO);
     }
 
     /// Has the dispatcher look at a job.

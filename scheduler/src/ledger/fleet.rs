@@ -107,6 +107,7 @@ impl Ledger {
         how: Resume,
     ) {
         let until = i64::try_from(until_ms / 1000).unwrap_or(i64::MAX);
+        self.resumed = self.resumed.max(until);
         match how {
             Resume::WhereItStopped => self.wanted_until = self.wanted_until.max(until),
             Resume::FromNow => {

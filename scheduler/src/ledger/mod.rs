@@ -69,6 +69,12 @@ pub(crate) struct Ledger {
     /// The latest end that history took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last: Option<Last>,
+    /// When a pause ended last.
+    #[serde(default, skip_serializing_if = "is_start")]
+    pub(crate) resumed: i64,
+    /// Somebody was told, at this instant, that the job is overdue; it has not ended well since.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) overdue_ms: u64,
     /// The latest success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) succeeded: Option<Success>,
@@ -194,6 +200,11 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_start(second: &i64) -> bool {
+    *second == 0
+}
+
 const fn never() -> i64 {
     i64::MIN
 }
@@ -226,6 +237,8 @@ impl Ledger {
             versions: Versions::new(&version_of(&spec), None, Some(spec.clone())),
             spec,
             name: name.to_owned(),
+            resumed: 0,
+            overdue_ms: 0,
             created: now_s,
             since: now_s,
             cursor: now_s,
@@ -426,6 +439,7 @@ impl Ledger {
         let known = at.map(|at| self.running.remove(at));
         record.late = known.is_none();
         if record.outcome == Outcome::Ran {
+            self.overdue_ms = 0;
             let success = Success {
                 tick: record.end,
                 ended_ms: now_ms,

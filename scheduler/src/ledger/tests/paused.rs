@@ -24,6 +24,7 @@ fn nothing_is_claimed_during_a_pause_and_its_ticks_are_recorded_as_paused() {
     assert_eq!(at(&mut ledger, 131_000), Plan::Wait(None));
     resume(&mut ledger, 131_000, Resume::FromNow);
     assert_eq!(said(&ledger), [(110, 131, Outcome::Paused)]);
+    assert_eq!(ledger.resumed, 131, "the watchdog begins anew");
     assert_eq!(at(&mut ledger, 131_000), Plan::Wait(Some(140_000)));
 }
 
