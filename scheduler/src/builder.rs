@@ -19,6 +19,9 @@ use crate::scheduler::{Entry, Shared, control_name, leader_name};
 use crate::watchdog::Callback;
 use crate::{Error, Job, Manifest, Overdue, Scheduler, metrics};
 
+/// How long runs may go on after the stop signal, unless it is said.
+const DRAIN: Duration = Duration::from_secs(20);
+
 /// Settings of a scheduler. Made by [`Scheduler::builder`].
 #[derive(Debug)]
 #[must_use = "call `build` or `run_until`"]
@@ -31,7 +34,7 @@ pub struct Builder {
     grace: Duration,
     run_ttl: Duration,
     leader_ttl: Duration,
-    drain: Duration,
+    drain: Option<Duration>,
     concurrency: Option<usize>,
     labels: BTreeSet<String>,
     revision: Option<u64>,
@@ -50,7 +53,7 @@ impl Builder {
             grace: Duration::from_secs(5),
             run_ttl: Duration::from_secs(30),
             leader_ttl: Duration::from_secs(15),
-            drain: Duration::from_secs(20),
+            drain: None,
             concurrency: None,
             labels: BTreeSet::new(),
             revision: None,
@@ -191,16 +194,17 @@ impl Builder {
         self
     }
 
-    /// How long runs may go on after the stop signal (default 20 s); then they are cancelled.
+    /// How long runs may go on after the stop signal (default 20 s, or two thirds of [`run_ttl`](Self::run_ttl) if that is
+    /// less); then they are cancelled. It is shorter than `run_ttl`: however a drain ends, a run's lease outlasts it.
     pub fn drain(mut self, drain: Duration) -> Self {
-        self.drain = drain;
+        self.drain = Some(drain);
         self
     }
 
     /// Checks everything; claims nothing yet.
     ///
     /// # Errors
-    /// [`Error::Manifest`], [`Error::DuplicateJob`], [`Error::MissingState`], [`Error::Spec`], [`Error::Label`],
+    /// [`Error::Drain`], [`Error::Manifest`], [`Error::DuplicateJob`], [`Error::MissingState`], [`Error::Spec`], [`Error::Label`],
     /// [`Error::Revision`], and names or TTLs that cannot be used.
     pub fn build(self) -> Result<Scheduler, Error> {
         metrics::describe();
@@ -209,6 +213,11 @@ impl Builder {
         }
         for ttl in [self.run_ttl, self.leader_ttl] {
             self.coord.check_ttl(ttl)?;
+        }
+        let drain = self.drain.unwrap_or(DRAIN.min(self.run_ttl * 2 / 3));
+        if drain >= self.run_ttl {
+            let run_ttl = self.run_ttl;
+            return Err(Error::Drain { drain, run_ttl });
         }
         let is_bad = |label: &&String| {
             label.is_empty()
@@ -290,7 +299,7 @@ impl Builder {
             states: Arc::new(self.states),
             grace: self.grace,
             run_ttl: self.run_ttl,
-            drain: self.drain,
+            drain,
             election,
             fleet,
             stop: CancellationToken::new(),

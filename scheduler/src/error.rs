@@ -76,6 +76,16 @@ pub enum Error {
         /// The label.
         label: String,
     },
+    /// Runs could go on for longer than their leases are sure to.
+    #[error(
+        "the drain time of {drain:?} is not shorter than the TTL of runs, {run_ttl:?}: shorten `drain`, or lengthen `run_ttl`"
+    )]
+    Drain {
+        /// How long runs may go on after the stop signal.
+        drain: std::time::Duration,
+        /// The TTL of their leases.
+        run_ttl: std::time::Duration,
+    },
     /// A job's ledger was written by a newer version of leasehold.
     #[error(
         "the ledger of job `{job}` has format {found}, newer than {supported}: upgrade leasehold here"

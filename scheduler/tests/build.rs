@@ -310,3 +310,28 @@ async fn a_label_that_no_job_could_ask_for_is_refused() {
     let builder = Scheduler::builder(&coord).label("eu west").revision(7);
     builder.build().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_is_shorter_than_the_lease_of_a_run() {
+    let store = MemoryStore::new();
+    let coord = Coordinator::builder(store, "test").env(Env::simulated(1));
+    let coord = coord.connect().await.unwrap();
+    let seconds = Duration::from_secs;
+    let build = |ttl, drain| {
+        Scheduler::builder(&coord)
+            .run_ttl(seconds(ttl))
+            .drain(seconds(drain))
+            .build()
+    };
+    let error = build(10, 10).unwrap_err();
+    let text = "the drain time of 10s is not shorter than the TTL of runs, 10s: shorten `drain`, or lengthen `run_ttl`";
+    assert_eq!(error.to_string(), text);
+    assert!(build(10, 9).is_ok());
+    // What is not said fits.
+    assert!(
+        Scheduler::builder(&coord)
+            .run_ttl(seconds(1))
+            .build()
+            .is_ok()
+    );
+}
