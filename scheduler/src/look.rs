@@ -22,6 +22,8 @@ const TURN: Duration = Duration::from_secs(1);
 const FULL: Duration = Duration::from_millis(250);
 /// Looks again this soon at a job that is paused.
 const PAUSED: Duration = Duration::from_secs(60);
+/// A claim goes by a reading of the store's clock that is no older than this.
+const STALE: Duration = Duration::from_secs(1);
 /// Looks this long after a run's lease has ended, if it has.
 const AFTER_LEASE: Duration = Duration::from_millis(200);
 
@@ -122,6 +124,10 @@ impl<'a> Looking<'a> {
         }
     }
 
+    fn is_stale(&self) -> bool {
+        self.shared.coord.env().now().since(self.received) > STALE
+    }
+
     async fn create(&self) -> Result<Option<Stored>, Error> {
         let seen = (self.seen_cursor > i64::MIN).then_some(self.seen_cursor);
         let known = self.shared.known_tick(&self.entry).max(seen);
@@ -166,14 +172,21 @@ impl<'a> Looking<'a> {
         }
         let grace_ms = u64::try_from(shared.grace.as_millis()).unwrap_or(u64::MAX);
         let is_paused = self.fleet.paused.is_some();
-        let plan = plan(&mut ledger, &timing, now.ms, grace_ms, is_paused);
-        if let Plan::Claim(start) = plan {
-            if !self.is_ones_own(&before) {
+        let plan = match plan(&mut ledger, &timing, now.ms, grace_ms, is_paused) {
+            Plan::Claim(_) if !self.is_ones_own(&before) => {
                 return Ok(done(before.cursor, self.look_in(LOOK)));
             }
-            let claimable = (stored.version, ledger);
-            return self.claim(&spec, start, claimable, before.cursor).await;
-        }
+            // The store's clock may have stepped since: it is read again. What else was decided stays.
+            Plan::Claim(_) if self.is_stale() && ledger == before => {
+                return Ok(done(before.cursor, Next::Look(shared.coord.env().now())));
+            }
+            Plan::Claim(_) if self.is_stale() => Plan::Write,
+            Plan::Claim(start) => {
+                let claimable = (stored.version, ledger);
+                return self.claim(&spec, start, claimable, before.cursor).await;
+            }
+            plan => plan,
+        };
         if !is_change {
             decision.enter(&mut ledger, now.us);
         } else if matches!(plan, Plan::Wait(_) | Plan::Later) {
