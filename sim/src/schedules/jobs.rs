@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use leasehold_core::Env;
+use leasehold_scheduler::Spec;
 
 use super::history::{JobPlan, Words};
 use crate::plan::one_of;
@@ -39,7 +40,18 @@ struct Drawing<'a> {
     releases: usize,
 }
 
-pub(super) fn of(env: &Env, releases: usize) -> Vec<JobPlan> {
+/// Schedules whose ticks lie around a change of the clocks.
+const AROUND_CHANGES: [&str; 6] = [
+    "*/20 * * * * *",
+    "0,20,40 0,1,2,59 * * * *",
+    "0,30 0-4 0,1,2,3 * * *",
+    "0 */1 * * * *",
+    "10 59 0,1,2,23 * * *",
+    "0 0,30 0,1,2,3 * * *",
+];
+
+/// The jobs of a run; if it begins shortly before the clocks of a zone change, some live there.
+pub(super) fn of(env: &Env, releases: usize, zone: Option<&str>) -> Vec<JobPlan> {
     let ms = Duration::from_millis;
     let drawing = Drawing { env, releases };
     let changed = (0..releases).map(|_| Some(drawing.maybe_rare())).collect();
@@ -48,6 +60,12 @@ pub(super) fn of(env: &Env, releases: usize) -> Vec<JobPlan> {
         drawing.job("slow", drawing.same(), &[ms(300), ms(1500), ms(2500)]),
         drawing.job("changes", changed, &[ms(0), ms(200), ms(3000)]),
     ];
+    if let Some(zone) = zone {
+        let zoned = vec![Some(drawing.zoned(zone)); releases];
+        jobs.push(drawing.job("zoned", zoned, &[ms(0), ms(200)]));
+        let changed = (0..releases).map(|_| Some(drawing.zoned(zone))).collect();
+        jobs.push(drawing.job("moves", changed, &[ms(0), ms(200)]));
+    }
     if env.random(2) == 0 {
         let releases = drawing.same();
         jobs.push(drawing.job("long", releases, &[ms(3000), ms(12_000)]));
@@ -71,12 +89,13 @@ impl Drawing<'_> {
         let retries = |words: &Words| words.contains_key("retries");
         let is_tried_again = releases.iter().flatten().any(retries);
         let fails: &[u32] = if is_tried_again { &[300] } else { &[0, 100] };
+        let releases = releases.into_iter().map(|words| words.map(as_stored));
         JobPlan {
             name: name.to_owned(),
             takes: takes.to_vec(),
             fails: one_of(self.env, fails).unwrap_or(0),
             panics: one_of(self.env, &[0, 0, 50]).unwrap_or(0),
-            releases,
+            releases: releases.collect(),
         }
     }
 
@@ -90,6 +109,15 @@ impl Drawing<'_> {
             return Words::from([("schedule".to_owned(), "0 3 1 7 *".to_owned())]);
         }
         self.words()
+    }
+
+    fn zoned(&self, zone: &str) -> Words {
+        let schedule = one_of(self.env, &AROUND_CHANGES).unwrap_or(AROUND_CHANGES[0]);
+        let dst = one_of(self.env, &["", "skip", "both"]).filter(|dst| !dst.is_empty());
+        let said = [("schedule", schedule), ("tz", zone)].into_iter();
+        let said = said.chain(dst.map(|dst| ("dst", dst)));
+        said.map(|(word, said)| (word.to_owned(), said.to_owned()))
+            .collect()
     }
 
     fn words(&self) -> Words {
@@ -116,4 +144,14 @@ impl Drawing<'_> {
         }
         words
     }
+}
+
+/// In the form in which a ledger has them.
+fn as_stored(words: Words) -> Words {
+    let said = words.iter().map(|(word, said)| (&**word, &**said));
+    let Ok(spec) = Spec::from_words(said) else {
+        return words;
+    };
+    let words = spec.words().into_iter();
+    words.map(|(word, said)| (word.to_owned(), said)).collect()
 }

@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) weather: Faults,
     pub(crate) perils: Vec<Peril>,
     pub(crate) jobs: Vec<JobPlan>,
+    /// By how much the store's clock is ahead when the run begins, in µs: some begin shortly before clocks change.
+    pub(crate) begins_us: i64,
     pub(crate) releases: usize,
 }
 
@@ -78,6 +80,17 @@ enum Mood {
     Storm,
 }
 
+/// When a simulation's wall clock begins: 2025-01-01 00:00 UTC, in seconds since 1970.
+const SIMULATED_START: i64 = 1_735_689_600;
+/// Zones, and when their clocks change: forth and back by an hour, at midnight, and by half an hour.
+const CHANGES: [(&str, i64); 6] = [
+    ("Europe/Berlin", 1_743_296_400),
+    ("Europe/Berlin", 1_761_440_400),
+    ("America/New_York", 1_741_503_600),
+    ("America/New_York", 1_762_063_200),
+    ("Africa/Cairo", 1_745_532_000),
+    ("Australia/Lord_Howe", 1_743_865_200),
+];
 /// What a node's clock and the store's may differ by, so that no guard is wrong.
 const DRIFT_PPM: i32 = 4000;
 
@@ -91,7 +104,12 @@ impl Plan {
             _ => Mood::Storm,
         };
         let releases = 2 + usize::from(env.random(2) == 0);
+        let change = one_of(env, &CHANGES).filter(|_| env.random(3) == 0);
+        let begins_s = change.map_or(0, |(_, at)| {
+            at - SIMULATED_START - 20 - env.random(60).cast_signed()
+        });
         let plan = Self {
+            begins_us: begins_s * 1_000_000,
             nodes: 3,
             storm: Duration::from_secs(30 + env.random(60)),
             grace: Duration::from_secs(one_of(env, &[2, 5]).unwrap_or(5)),
@@ -101,7 +119,7 @@ impl Plan {
             drift_ppm: one_of(env, &[0, 45]).unwrap_or(0),
             weather: FAIR,
             perils: Vec::new(),
-            jobs: jobs::of(env, releases),
+            jobs: jobs::of(env, releases, change.map(|(zone, _)| zone)),
             releases,
         };
         match mood {

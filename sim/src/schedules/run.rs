@@ -65,6 +65,7 @@ async fn play(seed: u64) -> (History, u64) {
     let env = Env::simulated(seed);
     let plan = Plan::of(&env);
     let world = World::new(env, plan);
+    world.memory.step_wall_clock(world.plan.begins_us);
     let setting = Setting {
         wall_us: world.memory.time(&world.env).wall_us,
         grace: world.plan.grace,
