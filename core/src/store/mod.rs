@@ -22,4 +22,4 @@ pub use error::{StoreError, StoreErrorKind};
 pub use faulty::{Faults, FaultyStore};
 pub use memory::MemoryStore;
 #[cfg(feature = "test-util")]
-pub use memory::{Done, Step};
+pub use memory::{Done, Snapshot, Step};

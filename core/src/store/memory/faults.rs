@@ -1,14 +1,16 @@
 //! What tests do to a memory store: lose its data, step its clocks, stop it, watch it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 use super::{MemoryStore, Space};
 use crate::env::Env;
-use crate::name::ResourceName;
-use crate::protocol::{Entry, NodeId, Now, Op, Record, RegisterReply, RegisterWrite, Reply, Rid};
+use crate::name::{Bucket, ResourceName};
+use crate::protocol::{
+    Entry, NodeId, Now, Op, Record, Register, RegisterReply, RegisterWrite, Reply, Rid,
+};
 use crate::store::{Event, EventSender, WeakEventSender};
 
 /// What one step of the store did.
@@ -46,6 +48,17 @@ pub enum Done<'a> {
         /// The answer.
         reply: &'a RegisterReply,
     },
+}
+
+/// A [`MemoryStore`]'s data, as they were: without its members, who tell again who they are.
+#[derive(Debug, Clone)]
+pub struct Snapshot(BTreeMap<String, Copied>);
+
+#[derive(Debug, Clone, Default)]
+struct Copied {
+    records: BTreeMap<ResourceName, Record>,
+    floors: BTreeMap<Bucket, u64>,
+    registers: HashMap<ResourceName, Register>,
 }
 
 pub(super) type Watch = dyn Fn(&Step<'_>) + Send + Sync;
@@ -145,6 +158,36 @@ impl MemoryStore {
         for space in self.spaces().values() {
             let mut space = space.lock().unwrap_or_else(PoisonError::into_inner);
             space.forget();
+        }
+    }
+
+    /// Its data, as they are now.
+    pub fn snapshot(&self) -> Snapshot {
+        let copy = |space: &Arc<Mutex<Space>>| {
+            let space = space.lock().unwrap_or_else(PoisonError::into_inner);
+            Copied {
+                records: space.records.clone(),
+                floors: space.floors.clone(),
+                registers: space.registers.clone(),
+            }
+        };
+        let spaces = self.spaces();
+        let copies = spaces
+            .iter()
+            .map(|(name, space)| (name.clone(), copy(space)));
+        Snapshot(copies.collect())
+    }
+
+    /// Restarts it with data that are older, as a server does that was saved a while ago. Clients stay connected, and are
+    /// told to look again; what was written since is gone.
+    pub fn restore(&self, snapshot: &Snapshot) {
+        for (name, space) in self.spaces().iter() {
+            let mut space = space.lock().unwrap_or_else(PoisonError::into_inner);
+            let old = snapshot.0.get(name).cloned().unwrap_or_default();
+            space.records = old.records;
+            space.floors = old.floors;
+            space.registers = old.registers;
+            space.recheck();
         }
     }
 

@@ -20,7 +20,7 @@ use crate::name::{Bucket, Namespace, ResourceName};
 use crate::protocol::{self, NodeId, Now, Record, Register, RegisterReply, RegisterWrite, Reply};
 
 #[cfg(feature = "test-util")]
-pub use faults::{Done, Step};
+pub use faults::{Done, Snapshot, Step};
 
 /// A store in this process's memory. Clones share it.
 ///
