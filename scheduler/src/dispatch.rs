@@ -12,6 +12,7 @@ use crate::control::{Heard, News, Wake, hash_of};
 use crate::fleet::View;
 use crate::ledger::FleetControl;
 use crate::look::{Looking, Next, Seen};
+use crate::planted::{Bug, planted};
 use crate::rank::{delta, rank};
 use crate::scheduler::Shared;
 use crate::timetable::{Due, Timetable};
@@ -65,7 +66,8 @@ enum Found {
     Seen(Seen),
     /// It was not looked at: that is to be done then.
     Later(Moment),
-    Failed(Error),
+    /// It could not be looked after any further; its highest cursor.
+    Failed(Error, i64),
 }
 
 struct Report {
@@ -359,8 +361,10 @@ impl Dispatcher {
                     }
                 }
             }
+            Found::Later(_) if planted(Bug::FailureIsFinal) => self.table.set(job, None, None),
             Found::Later(at) => self.table.set(job, None, Some(at)),
-            Found::Failed(error) => {
+            Found::Failed(error, cursor) => {
+                local.cursor = local.cursor.max(cursor);
                 let entry = self.shared.entry(job);
                 tracing::warn!(job = entry.job(), %error, "cannot look after a job; trying again");
                 self.table.set(job, None, Some(now + env.jittered(RETRY)));
@@ -379,6 +383,9 @@ fn turn_us(shared: &Shared, due: Due) -> Option<u64> {
     let start_us = due.start_us?;
     let nodes = shared.nodes_with(&entry);
     let rank = rank(coord.node(), &nodes, entry.id(), start_us / 1000);
+    if rank > 0 && planted(Bug::FirstIsTrusted) {
+        return Some(u64::MAX);
+    }
     let after = delta(coord.round_trip()) * rank;
     Some(start_us.saturating_add(u64::try_from(after.as_micros()).unwrap_or(u64::MAX)))
 }
@@ -429,10 +436,10 @@ async fn read_and_look(
     for (&(job, cursor), register) in due.iter().zip(read.value) {
         let (shared, fleet, messages) = (Arc::clone(shared), Arc::clone(&fleet), messages.clone());
         looks.spawn(async move {
-            let looking = Looking::new(&shared, job, cursor, &fleet, now_us);
+            let mut looking = Looking::new(&shared, job, cursor, &fleet, now_us);
             let found = match looking.until_done(register.as_ref()).await {
                 Ok(seen) => Found::Seen(seen),
-                Err(error) => Found::Failed(error),
+                Err(error) => Found::Failed(error, looking.seen_cursor),
             };
             drop(messages.send(Message::Report(Report { job, found })));
         });

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::job::history_name;
 use crate::ledger::TickRecord;
+use crate::planted::{Bug, planted};
 use crate::registers::{LedgerRegister, Stored, put_until_answered};
 
 /// How many records of a job are kept.
@@ -86,6 +87,13 @@ pub(crate) async fn flush(ledger: &LedgerRegister, stored: Stored) -> Result<(),
         return Ok(());
     }
     let register = ledger.coord.register_of(history_name(&ledger.job)?);
+    if planted(Bug::OutClearedFirst) {
+        let clear = |ledger: &mut crate::ledger::Ledger, _| {
+            ledger.out.clear();
+            true
+        };
+        ledger.update(Some(stored.clone()), clear).await?;
+    }
     loop {
         let (mut page, expect) = read(&ledger.job, &register).await?;
         if !page.add(&records) {

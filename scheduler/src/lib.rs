@@ -43,6 +43,10 @@ mod ledger;
 mod look;
 mod manifest;
 mod metrics;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
 mod rank;
 mod registers;
 mod run;

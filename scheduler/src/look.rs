@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use leasehold_core::name::fnv1a_64;
 use leasehold_core::{Moment, Register};
 use leasehold_spec::Spec;
 
 use crate::dispatch::LOOK;
 use crate::fleet::version::{self, Decision};
 use crate::ledger::{FleetControl, Ledger, OUT_LIMIT, Plan, Running, Start, Timing, Via, plan};
+use crate::planted::{Bug, planted};
 use crate::registers::{Stored, Swap};
 use crate::run::{self, Claim};
 use crate::scheduler::{Entry, Shared, Slot};
@@ -54,7 +56,8 @@ pub(crate) struct Looking<'a> {
     shared: &'a Arc<Shared>,
     job: usize,
     entry: Arc<Entry>,
-    seen_cursor: i64,
+    /// The highest cursor that this node has seen.
+    pub(crate) seen_cursor: i64,
     fleet: &'a FleetControl,
     /// The store's time when the ledger was read, and when that was here.
     read_us: u64,
@@ -89,9 +92,13 @@ impl<'a> Looking<'a> {
     }
 
     /// Does what is to be done, until nothing is due.
-    pub(crate) async fn until_done(&self, register: Option<&Register>) -> Result<Seen, Error> {
+    pub(crate) async fn until_done(&mut self, register: Option<&Register>) -> Result<Seen, Error> {
         let mut stored = self.entry.ledger.decode(register)?;
         loop {
+            if let Some(Stored { ledger, .. }) = &stored {
+                // What it wrote itself counts, too: the store may go back between two steps.
+                self.seen_cursor = self.seen_cursor.max(ledger.cursor);
+            }
             stored = match stored {
                 None if self.entry.kind.is_some() => {
                     // The store alone knows what it is, and lost it.
@@ -116,7 +123,10 @@ impl<'a> Looking<'a> {
     fn now(&self) -> Now {
         let since = self.shared.coord.env().now().since(self.received);
         let since_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
-        let us = self.read_us.saturating_add(since_us);
+        let mut us = self.read_us.saturating_add(since_us);
+        if planted(Bug::OwnClock) {
+            us += fnv1a_64(self.shared.coord.node().to_string().as_bytes()) % 3_000_000;
+        }
         Now {
             us,
             ms: us / 1000,
@@ -125,12 +135,14 @@ impl<'a> Looking<'a> {
     }
 
     fn is_stale(&self) -> bool {
-        self.shared.coord.env().now().since(self.received) > STALE
+        let age = self.shared.coord.env().now().since(self.received);
+        age > STALE && !planted(Bug::StaleClock)
     }
 
     async fn create(&self) -> Result<Option<Stored>, Error> {
         let seen = (self.seen_cursor > i64::MIN).then_some(self.seen_cursor);
         let known = self.shared.known_tick(&self.entry).max(seen);
+        let known = known.filter(|_| !planted(Bug::StoreIsBelieved));
         let words = self.entry.words.clone();
         let mut ledger = Ledger::new(&self.entry.name, words, self.now().s, known);
         ledger.fleet_seen = self.fleet.order;
@@ -142,7 +154,7 @@ impl<'a> Looking<'a> {
         let before = stored.ledger.clone();
         let mut ledger = stored.ledger;
         shared.cancel_unwanted(&ledger.running);
-        if ledger.cursor < self.seen_cursor {
+        if ledger.cursor < self.seen_cursor && !planted(Bug::StoreIsBelieved) {
             ledger.lost_data(now.s.max(self.seen_cursor));
         }
         let decision = self.decide(&mut ledger, now);
@@ -324,6 +336,10 @@ impl<'a> Looking<'a> {
         ledger.claim(&start, running.clone());
         let (mine, current) = match entry.ledger.swap(Some(version), ledger).await? {
             Swap::Done(stored) => (true, Some(stored)),
+            Swap::Moved { current, unsure } if unsure && planted(Bug::UnknownIsYes) => {
+                (true, current)
+            }
+            Swap::Moved { current, .. } if planted(Bug::UnknownIsNo) => (false, current),
             Swap::Moved { current, .. } => {
                 // Maybe an earlier copy of this write moved it. It is ours only if this very claim is in it.
                 let mine = (current.as_ref())

@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Run;
 use crate::ledger::{End, Ledger, Outcome, Running, TickRecord, Via};
+use crate::planted::{Bug, planted};
 use crate::registers::Stored;
 use crate::scheduler::{Entry, Shared};
-use crate::{Error, JobContext, metrics};
+use crate::{Error, JobContext, history, metrics};
 use leasehold_core::name::fnv1a_64;
 
 /// After its cancellation a run has this long to end by itself, if its lease lasts that long.
@@ -74,6 +75,10 @@ pub(crate) async fn reap(
         let left = if left > 0 {
             Duration::from_millis(left)
         } else {
+            if planted(Bug::LiveIsReaped) {
+                gone.push(run.lease.clone());
+                continue;
+            }
             let lease = shared.coord.inspect(&lease_name(&run.lease)?).await?;
             let Some(held) = lease.holders.iter().map(|holder| holder.remaining).max() else {
                 gone.push(run.lease.clone());
@@ -148,6 +153,13 @@ pub(crate) fn start(shared: &Arc<Shared>, claim: Claim) {
         record.took_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         record.error = ended.error;
         record.moved_by_dst = running.via != Via::Trigger && entry.timing(&claim.spec).moved_by_dst(running.tick);
+        if planted(Bug::LeaseReleasedFirst) {
+            let lease = lease_name(&running.lease).ok();
+            if let Some(name) = lease {
+                drop(shared.coord.revoke(&name, "planted", Duration::ZERO).await);
+            }
+        }
+        let mut is_again = false;
         let stored = loop {
             let end = End {
                 running,
@@ -155,12 +167,13 @@ pub(crate) fn start(shared: &Arc<Shared>, claim: Claim) {
                 crashed: ended.crashed,
                 now_ms: shared.now_ms(),
             };
-            match write_end(entry, end, claim.stored.clone()).await {
+            match write_end(entry, end, claim.stored.clone(), is_again).await {
                 Ok(stored) => break stored,
                 // A full store takes no writes for a while; as long as the lease lasts nobody takes the run for lost.
                 Err(error) if claim.guard.is_held() => {
                     tracing::warn!(job = entry.job(), tick = running.tick, %error, "a run's end waits for the store");
                     shared.coord.env().sleep(LAST_GRACE).await;
+                    is_again = true;
                 }
                 Err(error) => {
                     tracing::warn!(job = entry.job(), tick = running.tick, %error, "a run's end was not recorded");
@@ -240,7 +253,7 @@ async fn body(
     };
     let result = tokio::select! {
         biased;
-        cause = guard.lost() => {
+        cause = guard.lost(), if !planted(Bug::LeaseUnchecked) => {
             cancelled.cancel();
             return Ended::crashed(Outcome::LostLease, cause.to_string());
         }
@@ -306,7 +319,9 @@ impl Stop {
 /// Whether a claim was decided too late to start what it is for: its answer may have taken any time.
 fn too_late(shared: &Shared, claim: &Claim) -> Option<Ended> {
     let not_started = |outcome, why: String| Ended::crashed(outcome, format!("not started: {why}"));
-    if let Err(lost) = claim.guard.check() {
+    if let Err(lost) = claim.guard.check()
+        && !planted(Bug::LeaseUnchecked)
+    {
         return Some(not_started(Outcome::LostLease, lost.to_string()));
     }
     if shared.force.is_cancelled() {
@@ -356,22 +371,58 @@ fn shortened(mut text: String) -> String {
     text
 }
 
-/// Writes the claim's end into the ledger.
-async fn write_end(entry: &Entry, end: End<'_>, stored: Stored) -> Result<Option<Stored>, Error> {
+/// Writes the claim's end into the ledger. `is_again`: that failed before, and may have taken effect.
+async fn write_end(
+    entry: &Entry,
+    end: End<'_>,
+    stored: Stored,
+    is_again: bool,
+) -> Result<Option<Stored>, Error> {
     let (node, fence) = (end.running.node, end.running.fence);
+    let mine = end.record.clone();
+    // Who gave the run up noted the same fence; what it became is another record, beside that one.
+    let noted =
+        |r: &TickRecord| (r.fence, r.outcome, &r.error) == (mine.fence, mine.outcome, &mine.error);
+    let reaped = |r: &TickRecord| r.fence == Some(fence) && r.outcome == Outcome::LostLease;
+    // Attempts go by the specification in force; one that is not known here has none to add.
+    let enter = |ledger: &mut Ledger| {
+        let spec = entry.spec_of(ledger).unwrap_or_default();
+        ledger.end(&spec, end.clone());
+    };
+    let mut is_flushed = false;
     let ended = |ledger: &mut Ledger, unsure: bool| {
-        // An earlier copy of this write may have been applied, and its record flushed: then all is done.
+        // An earlier copy of this write may have been applied; or the claim was given up before.
+        let unsure = (unsure || is_again) && !planted(Bug::EndRepeated);
         if unsure && !ledger.has_claim(node, fence) {
-            let reaped = |r: &TickRecord| r.fence == Some(fence) && r.outcome == Outcome::LostLease;
-            let noted = |r: &TickRecord| r.key() == end.record.key();
-            if ledger.out.iter().any(noted) || !ledger.out.iter().any(reaped) {
+            is_flushed = !ledger.out.iter().any(|r| noted(r) || reaped(r));
+            if is_flushed || ledger.out.iter().any(noted) {
                 return false;
             }
         }
-        // Attempts go by the specification in force; one that is not known here has none to add.
-        let spec = entry.spec_of(ledger).unwrap_or_default();
-        ledger.end(&spec, end.clone());
+        enter(ledger);
         true
     };
-    entry.ledger.update(Some(stored), ended).await
+    let stored = entry.ledger.update(Some(stored), ended).await?;
+    let Some(current) = stored.as_ref().filter(|_| is_flushed) else {
+        return Ok(stored);
+    };
+    // Which of the two it was is in history by now.
+    let recorded = loop {
+        match history::recorded(&entry.ledger, &current.ledger.out).await {
+            Err(Error::Core(error)) if error.is_unavailable() => {
+                let env = entry.ledger.coord.env();
+                env.sleep(env.jittered(LAST_GRACE)).await;
+            }
+            read => break read?,
+        }
+    };
+    if recorded.records.iter().any(noted) || !recorded.records.iter().any(reaped) {
+        return Ok(stored);
+    }
+    let late = |ledger: &mut Ledger, _| {
+        // Once more is the same record.
+        enter(ledger);
+        true
+    };
+    entry.ledger.update(stored, late).await
 }

@@ -16,6 +16,7 @@ use crate::context::States;
 use crate::fleet::Fleet;
 use crate::handler::Handler;
 use crate::ledger::{Ledger, Running, Timing, Words};
+use crate::planted::{Bug, planted};
 use crate::registers::LedgerRegister;
 use crate::watchdog::Callback;
 use crate::{Builder, Error, dispatch, house, metrics};
@@ -86,7 +87,7 @@ impl Entry {
     /// The specification in force.
     pub(crate) fn spec_of(&self, ledger: &Ledger) -> Result<Arc<Spec>, SpecError> {
         let mut known = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
-        if ledger.spec == self.words {
+        if ledger.spec == self.words || planted(Bug::OwnSchedule) {
             return Ok(Arc::clone(&self.spec));
         }
         if let Some((words, spec)) = &*known

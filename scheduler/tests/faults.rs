@@ -586,6 +586,34 @@ fn a_crashed_nodes_run_is_recorded_as_lost_and_the_job_goes_on() {
     });
 }
 
+/// Its writes were not answered while it was cut off: that an earlier copy of its end may be in the ledger does not make
+/// the record that gave the run up the one of its end.
+#[test]
+fn what_a_run_became_while_its_node_was_cut_off_is_noted_beside_its_loss() {
+    replay(0..5, async |seed| {
+        let world = World::new(seed).await;
+        let bodies = Bodies::default();
+        let jobs = |b: Builder| b.jobs([world.job("job", &bodies, seconds(4))]);
+        let first = world.start(jobs).await;
+        world.env.sleep(seconds(3)).await;
+        let second = world.start(jobs).await;
+        let run = bodies.all()[0];
+        let node = first.coord.node();
+        world.faulty.cut(node);
+        world.env.sleep(RUN_TTL + seconds(7)).await;
+        world.faulty.heal(node);
+        world.env.sleep(seconds(5)).await;
+        let records = world.history("job").await;
+        let of_run: Vec<_> = (records.iter())
+            .filter(|record| record.fence == Some(run.fence))
+            .map(|record| (record.outcome, record.late))
+            .collect();
+        assert_eq!(of_run, [(Outcome::LostLease, false), (Outcome::Ran, true)]);
+        first.drain().await;
+        second.drain().await;
+    });
+}
+
 #[test]
 fn a_cut_off_leader_delays_no_tick_of_the_others() {
     replay(0..5, async |seed| {

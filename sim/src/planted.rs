@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use leasehold_core::planted as core;
+use leasehold_scheduler::planted as scheduler;
 
 use crate::many::Simulation;
 
@@ -15,18 +16,22 @@ use crate::many::Simulation;
 pub enum Bug {
     /// In the protocol or its client.
     Core(core::Bug),
+    /// In the scheduler.
+    Scheduler(scheduler::Bug),
 }
 
 impl Bug {
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
-        core::Bug::ALL.iter().copied().map(Self::Core)
+        let schedulers = scheduler::Bug::ALL.iter().copied().map(Self::Scheduler);
+        (core::Bug::ALL.iter().copied().map(Self::Core)).chain(schedulers)
     }
 
     /// What is broken, for people.
     pub fn what(self) -> &'static str {
         match self {
             Self::Core(bug) => bug.what(),
+            Self::Scheduler(bug) => bug.what(),
         }
     }
 
@@ -34,18 +39,21 @@ impl Bug {
     pub fn simulation(self) -> Simulation {
         match self {
             Self::Core(_) => Simulation::Locks,
+            Self::Scheduler(_) => Simulation::Schedulers,
         }
     }
 
     fn plant(self) {
         match self {
             Self::Core(bug) => core::plant(Some(bug)),
+            Self::Scheduler(bug) => scheduler::plant(Some(bug)),
         }
     }
 
     fn pull_out(self) {
         match self {
             Self::Core(_) => core::plant(None),
+            Self::Scheduler(_) => scheduler::plant(None),
         }
     }
 }
@@ -54,6 +62,7 @@ impl fmt::Display for Bug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Core(bug) => write!(f, "{bug:?}"),
+            Self::Scheduler(bug) => write!(f, "{bug:?}"),
         }
     }
 }

@@ -7,6 +7,7 @@ use leasehold_core::protocol::LIVENESS_US;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Words;
+use crate::planted::{Bug, planted};
 
 /// A node is no crash-looping one once it has lived this long.
 const PROVEN: Duration = Duration::from_secs(30);
@@ -176,7 +177,7 @@ pub(crate) fn decide(versions: &Versions, announced: &[Announced], now_us: u64) 
         let rank = (other.revision, known.order);
         if rank < in_force {
             lower = lower.max(Some((rank, hash)));
-        } else if !may_be_announced || other.lived >= PROVEN {
+        } else if !may_be_announced || other.lived >= PROVEN || planted(Bug::UpAtOnce) {
             higher = higher.max(Some((rank, hash)));
         }
     }
@@ -189,7 +190,7 @@ pub(crate) fn decide(versions: &Versions, announced: &[Announced], now_us: u64) 
         _ if may_be_announced => Decision::Keep,
         (None, Some(_)) => Decision::NoteGone,
         (Some(since), Some(((revision, _), hash)))
-            if now_us >= since.saturating_add(GIVEN_UP_US) =>
+            if now_us >= since.saturating_add(GIVEN_UP_US) || planted(Bug::DownAtOnce) =>
         {
             let hash = hash.to_owned();
             Decision::Down { hash, revision }

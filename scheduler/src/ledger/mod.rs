@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::fleet::version::{Decision, Versions};
+use crate::planted::{Bug, planted};
 
 /// The version of the stored form.
 pub(crate) const FORMAT: u32 = 1;
@@ -346,12 +347,16 @@ impl Ledger {
         let now_s = i64::try_from(now_us / 1_000_000).unwrap_or(i64::MAX);
         let old = Spec::from_words(self.words()).ok();
         let due = old.and_then(|old| old.schedule?.next_after(self.cursor));
-        if let Some(first) = due.filter(|first| *first <= now_s) {
+        let due = due.filter(|first| *first <= now_s && !planted(Bug::OldIsForgotten));
+        if let Some(first) = due {
             self.dispose(first, now_s, Outcome::Missed);
         }
         self.spec = spec;
         self.since = now_s;
         self.cursor = self.cursor.max(now_s);
+        if planted(Bug::VersionsApart) {
+            self.cursor = now_s - 10;
+        }
     }
 
     /// A job that is defined in the store; it starts now.
@@ -409,13 +414,16 @@ impl Ledger {
 
     /// Whether a claim is in here: comparing only the node would take another claim of it for this one.
     pub(crate) fn has_claim(&self, node: NodeId, fence: u64) -> bool {
-        (self.running.iter()).any(|run| run.node == node && run.fence == fence)
+        let is_enough = planted(Bug::NodeIsEnough);
+        (self.running.iter()).any(|run| run.node == node && (run.fence == fence || is_enough))
     }
 
     /// Enters a claim of what [`plan`] said to start.
     pub(crate) fn claim(&mut self, start: &Start, run: Running) {
         if start.pending {
-            self.pending.retain(|pending| !start.is(pending));
+            if !planted(Bug::AttemptStays) {
+                self.pending.retain(|pending| !start.is(pending));
+            }
         } else {
             self.cursor = start.tick;
         }
@@ -492,7 +500,9 @@ impl Ledger {
         for run in gone {
             let mut record = TickRecord::lost(&run);
             record.retry = self.try_again_after_crash(spec, &run, now_ms);
-            self.out.push(record);
+            if !planted(Bug::LostInSilence) {
+                self.out.push(record);
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use leasehold_spec::{Misfire, Overlap};
 
+use crate::planted::{Bug, planted};
+
 use super::{Ledger, Outcome, Pending, Running, TickRecord, Timing, Via};
 
 /// A job's next step.
@@ -96,7 +98,7 @@ impl Planning<'_> {
     fn is_free(&self, ledger: &Ledger) -> bool {
         match self.timing.spec.overlap {
             Overlap::Allow { cap } => ledger.running.len() < cap as usize,
-            _ => ledger.running.is_empty(),
+            _ => ledger.running.is_empty() || planted(Bug::OverlapIgnored),
         }
     }
 
@@ -151,7 +153,9 @@ impl Planning<'_> {
         if tick == first {
             return self.start(ledger, tick, is_late);
         }
-        ledger.dispose(first, tick - 1, Outcome::Missed);
+        if !planted(Bug::PassedOverInSilence) {
+            ledger.dispose(first, tick - 1, Outcome::Missed);
+        }
         match self.start(ledger, tick, is_late) {
             Plan::Later => Plan::Write,
             plan => plan,
@@ -239,6 +243,7 @@ impl Planning<'_> {
             Overlap::QueueOne if queued < 1 => self.queue(ledger, tick),
             Overlap::QueueAll { cap } if queued < cap as usize => self.queue(ledger, tick),
             Overlap::CancelRunning => self.cancel_for(ledger, tick),
+            _ if planted(Bug::SkippedInSilence) => ledger.cursor = tick,
             _ => ledger.dispose(tick, tick, Outcome::SkippedOverlap),
         }
         Plan::Write

@@ -115,6 +115,11 @@ pub enum What {
         /// What stands in it now.
         ledger: Seen,
     },
+    /// A run's lease was given back before its time, while its claim stands in the ledger.
+    Released {
+        /// What it is called.
+        lease: String,
+    },
     /// Something went wrong, or stopped doing so.
     Fault(Fault),
     /// From here on, every tick must run.
@@ -168,7 +173,7 @@ pub struct Seen {
 }
 
 /// A claim under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its tick.
     pub tick: i64,
@@ -176,6 +181,10 @@ pub struct Entry {
     pub attempt: u32,
     /// Its fence.
     pub fence: u64,
+    /// Who made the claim.
+    pub node: Option<Id>,
+    /// What its lease is called.
+    pub lease: String,
 }
 
 /// What was recorded of a tick, or of all ticks of a range.
@@ -278,6 +287,7 @@ impl fmt::Display for Seen {
                 tick,
                 attempt,
                 fence,
+                ..
             } = entry;
             write!(f, ", runs {tick}.{attempt} under {fence}")?;
         }
@@ -344,6 +354,9 @@ impl fmt::Display for Event {
             }
             What::Ended { body, how } => write!(f, "         [body {body}] ended: {how:?}"),
             What::Wrote { job, ledger } => write!(f, "store    job {job}: {ledger}"),
+            What::Released { lease } => {
+                write!(f, "store    lease {lease} is given back")
+            }
             What::Fault(fault) => write!(f, "fault    {fault}"),
             What::Settled => f.write_str("from here on every tick must run"),
             What::Closing => f.write_str("the fleet is told to stop"),

@@ -1,8 +1,10 @@
 //! What a write to a job's ledger says, read from its stored form.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use super::history::{Entry, Seen, Words};
+use super::history::{Entry, Id, Seen, Words};
 
 /// The class of the registers.
 const CLASS: &str = "~ledger";
@@ -12,8 +14,8 @@ pub(super) fn job_of(register: &str) -> Option<&str> {
     register.strip_prefix(CLASS)?.strip_prefix('/')
 }
 
-/// Reads it; `None` if it has a form that the simulation does not know.
-pub(super) fn read(bytes: &[u8]) -> Option<Seen> {
+/// Reads it, with the numbers of the nodes; `None` if it has a form that the simulation does not know.
+pub(super) fn read(bytes: &[u8], nodes: &BTreeMap<String, Id>) -> Option<Seen> {
     let ledger: Value = serde_json::from_slice(bytes).ok()?;
     let running = ledger.get("running")?.as_array()?.iter();
     let versions = ledger.get("versions")?;
@@ -26,7 +28,9 @@ pub(super) fn read(bytes: &[u8]) -> Option<Seen> {
             .filter_map(|known| Some((known.get("order")?.as_u64()?, words(known.get("words")?)?)))
             .collect(),
         cursor: ledger.get("cursor")?.as_i64()?,
-        running: running.map(entry).collect::<Option<_>>()?,
+        running: running
+            .map(|run| entry(run, nodes))
+            .collect::<Option<_>>()?,
         pending: pending
             .into_iter()
             .flatten()
@@ -42,10 +46,12 @@ fn words(spec: &Value) -> Option<Words> {
         .collect()
 }
 
-fn entry(run: &Value) -> Option<Entry> {
+fn entry(run: &Value, nodes: &BTreeMap<String, Id>) -> Option<Entry> {
     Some(Entry {
         tick: run.get("tick")?.as_i64()?,
         attempt: u32::try_from(run.get("attempt")?.as_u64()?).ok()?,
         fence: run.get("fence")?.as_u64()?,
+        lease: run.get("lease")?.as_str()?.to_owned(),
+        node: nodes.get(run.get("node")?.as_str()?).copied(),
     })
 }

@@ -42,6 +42,7 @@ pub(crate) enum Peril {
     CrashLoop,
     DeleteLease,
     DataLoss,
+    RollBack,
     WallClock,
     LeaseClock,
 }
@@ -58,9 +59,10 @@ const COMMON: [Peril; 9] = [
     Peril::CrashLoop,
 ];
 
-const RARE: [Peril; 4] = [
+const RARE: [Peril; 5] = [
     Peril::DeleteLease,
     Peril::DataLoss,
+    Peril::RollBack,
     Peril::WallClock,
     Peril::LeaseClock,
 ];
@@ -134,7 +136,7 @@ impl Plan {
                 ..plan
             },
             Mood::Clocks => Self {
-                perils: vec![Peril::WallClock, Peril::Pause, Peril::Cut],
+                perils: vec![Peril::WallClock, Peril::Stop, Peril::Pause, Peril::Cut],
                 drift_ppm: DRIFT_PPM,
                 ..plan
             },

@@ -1,10 +1,13 @@
 //! Writes the history down.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use leasehold_core::protocol::{Phase, Record as LeaseRecord, RegisterReply};
+use leasehold_core::protocol::{
+    Entry as LeaseEntry, Op, Phase, Record as LeaseRecord, RegisterReply,
+};
 use leasehold_core::store::{Done, MemoryStore, Step};
-use leasehold_core::{Env, Moment};
+use leasehold_core::{Env, Moment, NodeId};
 use leasehold_scheduler::JobContext;
 use tokio::sync::Notify;
 
@@ -17,6 +20,10 @@ const MOST_EVENTS: usize = 100_000;
 const MOST_STEPS: u64 = 500_000;
 /// The class of runs' leases.
 const RUN: &str = "~run";
+
+/// A holder dates its lease back, to when the request was sent that was answered first, and takes it for lost that much
+/// before its time.
+const DATED_US: u64 = 2_000_000;
 
 /// One run's history as it grows.
 pub(crate) struct Recorder {
@@ -34,6 +41,7 @@ struct Log {
     bodies: Id,
     stepped: u64,
     ledgers: Vec<Option<Seen>>,
+    nodes: BTreeMap<String, Id>,
 }
 
 impl Recorder {
@@ -71,6 +79,11 @@ impl Recorder {
 
     pub(crate) fn other(&self, text: impl Into<String>) {
         self.fault(Fault::Other(text.into()));
+    }
+
+    /// What a node is called in the ledgers.
+    pub(crate) fn knows(&self, node: NodeId, id: Id) {
+        self.log().nodes.insert(node.to_string(), id);
     }
 
     /// A body began; what is answered notes its end.
@@ -121,8 +134,17 @@ impl Recorder {
         if log.stepped > MOST_STEPS {
             self.endless.notify_one();
         }
-        let Done::Write { write, reply } = &step.done else {
-            return;
+        let (write, reply) = match &step.done {
+            Done::Write { write, reply } => (write, reply),
+            Done::Lease { op, before, .. } => {
+                let lease = before.and_then(|before| given_back(step, op, before));
+                let lease = lease.filter(|lease| log.is_claimed(lease));
+                drop(log);
+                if let Some(lease) = lease {
+                    self.note(What::Released { lease });
+                }
+                return;
+            }
         };
         if !matches!(reply, RegisterReply::Written { .. }) {
             return;
@@ -131,7 +153,7 @@ impl Recorder {
         let Some(job) = self.jobs.iter().position(|job| Some(job.as_str()) == name) else {
             return;
         };
-        let what = match ledger::read(&write.value) {
+        let what = match ledger::read(&write.value, &log.nodes) {
             Some(seen) => {
                 log.ledgers[job] = Some(seen.clone());
                 What::Wrote { job, ledger: seen }
@@ -160,6 +182,27 @@ impl Recorder {
     pub(crate) fn take(&self) -> Vec<Event> {
         std::mem::take(&mut self.log().events)
     }
+}
+
+impl Log {
+    /// Whether a claim with this lease stands in a ledger.
+    fn is_claimed(&self, lease: &str) -> bool {
+        let mut running = (self.ledgers.iter().flatten()).flat_map(|ledger| &ledger.running);
+        running.any(|run| run.lease == lease)
+    }
+}
+
+/// The lease of a run that is given back before its first TTL is over: later its holder may have lost it, since no renewal
+/// was answered.
+fn given_back(step: &Step<'_>, op: &Op, before: &LeaseRecord) -> Option<String> {
+    let Op::Release(release) = op else {
+        return None;
+    };
+    let is_it = |entry: &&LeaseEntry| entry.rid == release.rid && entry.holds();
+    let entry = before.entries.iter().find(is_it)?;
+    let name = step.name.as_str().strip_prefix(RUN)?.strip_prefix('/')?;
+    let lasts_us = entry.ttl_us.saturating_sub(DATED_US);
+    (step.now.lease_us < entry.granted_us + lasts_us).then(|| name.to_owned())
 }
 
 /// Notes a body's end when it is dropped.

@@ -44,6 +44,10 @@ async fn befall(world: &Arc<World>, peril: Peril) {
             recorder.fault(Fault::Disturbed("the store stands still".into()));
             world.memory.stop();
             env.sleep(up_to(env, Duration::from_secs(8))).await;
+            // Its machine was moved, and its clock set.
+            if world.plan.perils.contains(&Peril::WallClock) && env.random(2) == 0 {
+                step_wall_clock(world);
+            }
             world.memory.start();
             world.clear_up();
         }
@@ -65,11 +69,13 @@ async fn befall(world: &Arc<World>, peril: Peril) {
             recorder.fault(Fault::DataLost);
             world.memory.restart();
         }
-        Peril::WallClock => {
-            let step = step(env, &[100_000, 3_000_000, 20_000_000, 70_000_000]);
-            recorder.fault(Fault::WallClock(step));
-            world.memory.step_wall_clock(step);
+        Peril::RollBack => {
+            let saved = world.memory.snapshot();
+            env.sleep(up_to(env, Duration::from_secs(6))).await;
+            recorder.fault(Fault::DataLost);
+            world.memory.restore(&saved);
         }
+        Peril::WallClock => step_wall_clock(world),
         Peril::LeaseClock => {
             let step = step(env, &[100_000, 3_000_000]);
             recorder.fault(Fault::LeaseClock(step));
@@ -77,6 +83,13 @@ async fn befall(world: &Arc<World>, peril: Peril) {
         }
         Peril::DataLoss => {}
     }
+}
+
+fn step_wall_clock(world: &World) {
+    let longest_us = [100_000, 3_000_000, 20_000_000, 70_000_000];
+    let step = step(&world.env, &longest_us);
+    world.recorder.fault(Fault::WallClock(step));
+    world.memory.step_wall_clock(step);
 }
 
 /// A clock's step of up to one of these, to either side.

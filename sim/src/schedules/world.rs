@@ -90,6 +90,7 @@ impl World {
         let drift = self.plan.drift_ppm;
         let env = (self.env).node_with_drift(one_of(&self.env, &[-drift, 0, drift]).unwrap_or(0));
         let coord = self.connect(id, &env).await;
+        self.recorder.knows(coord.node(), id);
         let jobs = self.plan.jobs.iter().enumerate();
         let jobs: Vec<_> = jobs
             .filter_map(|(number, plan)| {

@@ -7,10 +7,13 @@ use leasehold_scheduler::Via;
 
 use super::facts::{Body, Facts, Span, State};
 use crate::checker::Violation;
+use crate::schedules::history::Entry;
 
 /// A node may not have heard of a step of the store's clock for so long: a claim goes by a reading that is a second old at
 /// most, and then takes its lease and is written.
 const UNHEARD: Duration = Duration::from_secs(3);
+/// What a store is put back to is that much older at most.
+const SAVED: Duration = Duration::from_secs(10);
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let mut violations = once(facts);
@@ -30,12 +33,21 @@ fn once(facts: &Facts<'_>) -> Vec<Violation> {
         let Some(before) = first.insert(key, body) else {
             continue;
         };
+        // From its claim on, which may be as old as its lease.
         let between = Span {
-            from: before.started,
+            from: before.started.saturating_sub(facts.history.setting.run_ttl),
             to: body.started,
         };
-        // A store that lost its data knows only what live nodes tell it; but a node remembers what it has seen.
-        if facts.forgot_in(between) && before.node != body.node {
+        // A store that lost its data knows only what live nodes tell it; but a node remembers up to which tick all is
+        // claimed. (What waited, or ran, in data that are older is not above it.)
+        let is_old = |run: &Entry| run.tick == body.tick && run.attempt < body.attempt;
+        let waits = |state: &State<'_>| {
+            let waits = state.seen.pending.contains(&body.tick);
+            let time = between.from.saturating_sub(SAVED)..=between.to;
+            time.contains(&state.at) && (waits || state.seen.running.iter().any(is_old))
+        };
+        let is_back = || facts.jobs[body.job].states.iter().any(waits);
+        if facts.forgot_in(between) && (before.node != body.node || is_back()) {
             continue;
         }
         let text = format!(

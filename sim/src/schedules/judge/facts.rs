@@ -104,6 +104,8 @@ pub(super) struct Facts<'a> {
     pub(super) forgot: Vec<Duration>,
     /// When leases ended otherwise than they should: of which run, or of all.
     pub(super) revoked: Vec<(Duration, Option<u64>)>,
+    /// When leases of runs were given back, and which.
+    pub(super) released: Vec<(Duration, &'a str)>,
     pub(super) settled: Duration,
     pub(super) closing: Duration,
 }
@@ -120,6 +122,7 @@ impl<'a> Facts<'a> {
             stepped: Vec::new(),
             forgot: Vec::new(),
             revoked: Vec::new(),
+            released: Vec::new(),
             settled: Duration::MAX,
             closing: Duration::MAX,
         };
@@ -203,6 +206,7 @@ impl<'a> Facts<'a> {
             What::Settled => self.settled = at,
             What::Closing => self.closing = at,
             What::Fault(fault) => self.fault(fault, at),
+            What::Released { lease } => self.released.push((at, lease)),
             What::Gone { .. } | What::Broke { .. } => {}
         }
     }

@@ -1,6 +1,7 @@
 //! The promises, judged over a history. Pure: it knows nothing of how the schedulers work.
 
 mod bodies;
+mod claims;
 mod facts;
 mod losses;
 mod outcomes;
@@ -23,6 +24,7 @@ pub fn judge(history: &History) -> Vec<Violation> {
     let mut violations = bodies::check(&facts);
     violations.extend(overlap::check(&facts));
     violations.extend(outcomes::check(&facts));
+    violations.extend(claims::check(&facts));
     violations.extend(ticks::check(&facts));
     violations.extend(losses::check(&facts));
     violations.extend(progress::check(&facts));

@@ -89,13 +89,19 @@ impl Story {
     }
 
     /// A tick is claimed.
-    fn claims(mut self, tick: i64, fence: u64) -> Self {
+    fn claims(self, tick: i64, fence: u64) -> Self {
+        self.claims_on(None, tick, fence)
+    }
+
+    fn claims_on(mut self, node: Option<Id>, tick: i64, fence: u64) -> Self {
         self.seen.cursor = START + tick;
         let (tick, attempt) = (START + tick, 1);
         self.seen.running.push(Entry {
             tick,
             attempt,
             fence,
+            node,
+            lease: format!("lease {fence}"),
         });
         self.write();
         self
@@ -305,6 +311,65 @@ fn a_tick_has_one_outcome_and_not_two() {
     assert_eq!(beside.broken(), [""; 0]);
     // Ticks above the cursor have none yet.
     assert_eq!(story().at(35).broken(), [""; 0]);
+}
+
+#[test]
+fn a_run_is_lost_only_for_a_reason() {
+    let story = |fault: Option<Fault>| {
+        let mut story = Story::new().at(10).claims_on(Some(1), 10, 100);
+        story = story.starts(1, 10, 100).at(12);
+        if let Some(fault) = fault {
+            story = story.fault(fault);
+        }
+        let story = story.at(18).records(10, 100, Outcome::LostLease);
+        story.ends(100, How::Dropped).broken()
+    };
+    let rule = "no run is lost without a reason";
+    assert!(story(None).contains(&rule));
+    assert!(story(Some(Fault::LeaseDeleted(99))).contains(&rule));
+    for reason in [
+        Fault::Cut(1),
+        Fault::Killed(1),
+        Fault::LeaseDeleted(100),
+        Fault::Disturbed("down".into()),
+    ] {
+        assert!(!story(Some(reason.clone())).contains(&rule), "{reason}");
+    }
+}
+
+#[test]
+fn a_node_tells_what_became_of_its_runs_if_it_lives() {
+    let story = |fault: Fault, late: bool| {
+        let story = Story::new().at(10).claims_on(Some(1), 10, 100);
+        let mut story = story.starts(1, 10, 100).fault(fault).at(18);
+        story = story.records(10, 100, Outcome::LostLease);
+        if late {
+            story = story.record(10, 10, Some(100), Outcome::LostLease);
+            story.records[1].late = true;
+        }
+        story.ends(100, How::Dropped).broken()
+    };
+    let rule = ["a node tells what became of its runs"];
+    assert_eq!(story(Fault::Cut(1), false), rule);
+    assert_eq!(story(Fault::Cut(1), true), [""; 0]);
+    assert_eq!(story(Fault::Killed(1), false), [""; 0]);
+}
+
+#[test]
+fn a_claim_keeps_its_lease_until_its_end_is_recorded() {
+    let story = |early: bool| {
+        let (fence, lease) = (100, || String::from("lease 100"));
+        let mut story = Story::new().at(10).claims_on(Some(1), 10, fence);
+        story = story.starts(1, 10, fence).ends(fence, How::Well);
+        if early {
+            story = story.tell(What::Released { lease: lease() });
+        }
+        story = story.at(11).records(10, fence, Outcome::Ran);
+        story.tell(What::Released { lease: lease() }).broken()
+    };
+    let rule = ["a claim keeps its lease until its end is recorded"];
+    assert_eq!(story(true), rule);
+    assert_eq!(story(false), [""; 0]);
 }
 
 #[test]

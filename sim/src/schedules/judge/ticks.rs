@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use leasehold_scheduler::{Outcome, Via};
 
-use super::facts::{Facts, JobFacts, Period};
+use super::facts::{Body, Facts, JobFacts, Period, Span};
 use crate::checker::Violation;
 use crate::schedules::history::Record;
 
@@ -46,10 +46,17 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
         }
         // What stands beside another record, and the other one.
         let known = known_from(facts, job);
-        let is_late = |record: &&Record| record.late && record.end > known;
+        // A claim from before the store lost its data is not in them.
+        let is_forgotten = |record: &Record| {
+            let of = |body: &&Body<'_>| body.job == number && Some(body.fence) == record.fence;
+            let body = facts.bodies.iter().find(of);
+            body.is_some_and(|body| facts.forgot_in(Span::since(body.started)))
+        };
+        let is_late = |record: &&Record| record.late && record.end > known && !is_forgotten(record);
         for late in job.records.iter().filter(is_late) {
             let gives_up = |record: &Record| {
-                let is_lost = record.fence == late.fence && record.end == late.end;
+                let is_lost = record.outcome == Outcome::LostLease
+                    && (record.fence, record.end) == (late.fence, late.end);
                 let is_unknown = record.outcome == Outcome::Unknown
                     && (record.start..=record.end).contains(&late.end);
                 !record.late && (is_lost || is_unknown)
