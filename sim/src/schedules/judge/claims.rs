@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use leasehold_scheduler::Outcome;
 
-use super::facts::{Facts, JobFacts, Span};
+use super::facts::{Body, Facts, JobFacts, Span};
 use crate::checker::Violation;
 use crate::schedules::history::{Entry, Id, Record, Seen};
 
@@ -52,7 +52,10 @@ fn broken(facts: &Facts<'_>, job: &JobFacts<'_>, claim: &Claim<'_>) -> Option<&'
         return Some("no run is lost without a reason");
     }
     let life = facts.lives.get(&claim.node)?;
-    let began = facts.bodies.iter().any(|body| body.fence == claim.fence);
+    // Runs of several jobs may have one fence.
+    let is_of = |body: &Body<'_>| std::ptr::eq(&raw const facts.jobs[body.job], job);
+    let mut bodies = facts.bodies.iter().filter(|body| is_of(body));
+    let began = bodies.any(|body| body.fence == claim.fence);
     let stayed = life.killed.is_none() && life.serves.to >= facts.closing;
     let is_told = of.iter().any(|record| !is_reaped(record));
     if began && stayed && !is_told && !facts.forgot_in(Span::since(claim.stood.from)) {
