@@ -16,7 +16,7 @@ use crate::fleet::{self, Fleet, Listed};
 use crate::ledger::{version_of, words_of};
 use crate::registers::LedgerRegister;
 use crate::scheduler::{Entry, Shared, control_name, leader_name};
-use crate::watchdog::Callback;
+use crate::watchdog::{self, Callback};
 use crate::{Error, Job, Manifest, Overdue, Scheduler, metrics};
 
 /// How long runs may go on after the stop signal, unless it is said.
@@ -120,8 +120,12 @@ impl Builder {
         self
     }
 
-    /// How old a job's last success may be before it is overdue. Of a job that is not listed here, two ticks in a row may end
-    /// otherwise than well. A job that is paused is never overdue.
+    /// How old a job's last success may be before it is overdue: more than the longest pause between its ticks, a weekend
+    /// say, and a run. Of a job that is not listed here, two ticks in a row may end otherwise than well. A job that is paused
+    /// is never overdue, nor is one that was taken out of the store.
+    ///
+    /// Jobs of the store are watched, too, and by their names. What is wrong with a name or limit is said by `build()`; but a
+    /// scheduler with [`kinds`](Self::kinds) takes any name.
     ///
     /// Every node looks, the leader each 5 s and the others each minute, also when no run can start at all. The gauge
     /// `leasehold_job_overdue_seconds` says for how long; [`on_overdue`](Self::on_overdue) calls.
@@ -130,9 +134,9 @@ impl Builder {
         self
     }
 
-    /// What to call when a job is overdue: on one node of the fleet, once until the job ends well again. (After a lost answer
-    /// of the store maybe twice; and not at all if that node dies right then, or while the store is away: watch the gauges,
-    /// too.) It must not block.
+    /// What to call when a job is overdue: on one of the nodes that were told what to call, once until the job ends well or
+    /// is paused. (After a lost answer of the store maybe twice; and not at all if that node dies right then, or while the
+    /// store is away: watch the gauges, too.) It must not block.
     ///
     /// ```
     /// # use leasehold_core::{Coordinator, store::MemoryStore};
@@ -204,7 +208,7 @@ impl Builder {
     /// Checks everything; claims nothing yet.
     ///
     /// # Errors
-    /// [`Error::Drain`], [`Error::Manifest`], [`Error::DuplicateJob`], [`Error::MissingState`], [`Error::Spec`], [`Error::Label`],
+    /// [`Error::Drain`], [`Error::WatchedJob`], [`Error::WatchLimit`], [`Error::Manifest`], [`Error::DuplicateJob`], [`Error::MissingState`], [`Error::Spec`], [`Error::Label`],
     /// [`Error::Revision`], and names or TTLs that cannot be used.
     pub fn build(self) -> Result<Scheduler, Error> {
         metrics::describe();
@@ -235,13 +239,7 @@ impl Builder {
         }
         check_names(&self.jobs)?;
         check_names(&self.kinds)?;
-        let is_known = |name: &String| self.jobs.iter().any(|job| job.name() == name);
-        if self.kinds.is_empty()
-            && let Some(job) = self.watched.keys().find(|name| !is_known(name))
-        {
-            let (job, nearest) = (job.clone(), Vec::new());
-            return Err(Error::NoSuchJob { job, nearest });
-        }
+        let watched = watchdog::limits(self.watched, &self.jobs, &self.kinds)?;
         for job in self.jobs.iter().chain(&self.kinds) {
             let missing = job.requirements.iter().find(|need| !self.states.has(need));
             if let Some(missing) = missing {
@@ -289,7 +287,7 @@ impl Builder {
             slots: self.concurrency.map(|n| Arc::new(Semaphore::new(n))),
             labels: self.labels,
             away: Mutex::default(),
-            watched: self.watched,
+            watched,
             on_overdue: self.on_overdue,
             unwanted: Mutex::default(),
             wakes: wake,

@@ -86,6 +86,22 @@ pub enum Error {
         /// The TTL of their leases.
         run_ttl: std::time::Duration,
     },
+    /// A job that is to be watched is none of the scheduler's.
+    #[error("the scheduler has no job `{job}` to watch{}", watch_hint(nearest))]
+    WatchedJob {
+        /// The name.
+        job: String,
+        /// The names that it is nearest to, the nearest first.
+        nearest: Vec<String>,
+    },
+    /// A job would always be overdue.
+    #[error(
+        "a limit of 0 s makes job `{job}` always overdue: give `watch` one above the longest pause between its ticks"
+    )]
+    WatchLimit {
+        /// The job.
+        job: String,
+    },
     /// A job's ledger was written by a newer version of leasehold.
     #[error(
         "the ledger of job `{job}` has format {found}, newer than {supported}: upgrade leasehold here"
@@ -179,6 +195,13 @@ pub enum Error {
 impl From<leasehold_core::NameError> for Error {
     fn from(error: leasehold_core::NameError) -> Self {
         Error::Core(error.into())
+    }
+}
+
+fn watch_hint(nearest: &[String]) -> String {
+    match nearest {
+        [] => ": list it in `jobs`, or the kind of a job of the store in `kinds`".to_owned(),
+        nearest => hint(nearest),
     }
 }
 

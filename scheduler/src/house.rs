@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::{Error as CoreError, Leadership, Register, RegisterHandle};
+use leasehold_core::{Error as CoreError, Leadership, RegisterHandle};
+use leasehold_spec::Spec;
 
 use crate::ledger::{FleetControl, Ledger};
+use crate::registers::Stored;
 use crate::scheduler::{Entry, Shared};
-use crate::watchdog::{self, Callback, Overdue};
+use crate::watchdog::{Callback, Overdue, Watch};
 use crate::{Error, history, metrics, run};
 
 /// How often the leader looks through all ledgers.
@@ -106,15 +108,29 @@ async fn sweep(shared: &Shared, term: u64) -> Result<(), Error> {
         let registers: Vec<_> = ledgers.chain([shared.control.clone()]).collect();
         let mut read = RegisterHandle::read(&registers).await?;
         let fleet = read.value.pop().flatten();
-        let fleet = fleet.map(|fleet| FleetControl::decode(&fleet.value));
-        let fleet = fleet.transpose()?.unwrap_or_default();
+        // One that is not known here keeps nobody from tidying up.
+        let fleet = fleet.map_or_else(
+            || Some(FleetControl::default()),
+            |told| FleetControl::decode(&told.value).ok(),
+        );
         for ((job, entry), register) in jobs.iter().zip(read.value) {
             let now_ms = read.now.wall_us / 1000;
             let looked = async {
-                if fleet.paused.is_none() {
-                    watch(shared, entry, register.as_ref(), now_ms, fleet.order).await?;
+                let Some(stored) = entry.ledger.decode(register.as_ref())? else {
+                    return Ok(());
+                };
+                let Ok(spec) = entry.spec_of(&stored.ledger) else {
+                    // Nodes of a newer version look after it.
+                    return Ok(());
+                };
+                let stored = match &fleet {
+                    Some(fleet) => watch(shared, entry, &spec, stored, (fleet, now_ms)).await?,
+                    None => Some(stored),
+                };
+                match stored {
+                    Some(stored) => tidy(shared, *job, &spec, stored, (term, now_ms)).await,
+                    None => Ok(()),
                 }
-                tidy(shared, *job, register.as_ref(), (term, now_ms)).await
             };
             // One job's trouble is not the others'.
             if let Err(error) = looked.await {
@@ -125,44 +141,51 @@ async fn sweep(shared: &Shared, term: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Says whether a job is overdue; and, once in the fleet until it ends well again, to who asked to be told.
+/// Says whether a job is overdue; and, once in the fleet until it ends well again, to who asked to be told. What is stored
+/// then is answered.
 async fn watch(
     shared: &Shared,
     entry: &Entry,
-    register: Option<&Register>,
-    now_ms: u64,
-    fleet_order: u64,
-) -> Result<(), Error> {
-    let Some(stored) = entry.ledger.decode(register)? else {
-        return Ok(());
-    };
-    if stored.ledger.fleet_seen < fleet_order {
-        // The fleet was paused and resumed, and the job does not know it yet.
-        return Ok(());
+    spec: &Spec,
+    stored: Stored,
+    (fleet, now_ms): (&FleetControl, u64),
+) -> Result<Option<Stored>, Error> {
+    if shared.coord.store_clock_departure().is_some() {
+        // What is overdue by a clock that stepped may be hours from that. Nor does anything start by it.
+        return Ok(Some(stored));
     }
-    let Ok(spec) = entry.spec_of(&stored.ledger) else {
-        return Ok(());
+    let watch = Watch {
+        timing: entry.timing(spec),
+        limit: shared.watched.get(entry.job()).copied(),
+        grace_ms: u64::try_from(shared.grace.as_millis()).unwrap_or(u64::MAX),
+        resumed_ms: fleet.resumed_ms(),
     };
-    let watched = shared.watched.get(entry.job()).copied();
-    let grace_ms = u64::try_from(shared.grace.as_millis()).unwrap_or(u64::MAX);
-    let timing = entry.timing(&spec);
-    let since = watchdog::since_ms(&stored.ledger, &timing, watched, now_ms, grace_ms);
-    let by = since.map_or(0, |since| now_ms.saturating_sub(since));
+    let late = watch.late(&stored.ledger, now_ms);
+    let late = late.filter(|_| fleet.paused.is_none());
+    let by = late.map_or(0, |late| now_ms.saturating_sub(late.since_ms));
     let by = Duration::from_millis(by);
     metrics::overdue(entry.job(), by);
-    if since.is_none() || stored.ledger.overdue_ms > 0 {
-        return Ok(());
+    // Who tells nobody leaves it to those who do.
+    let (Some(late), Some(tell)) = (late, &shared.on_overdue) else {
+        return Ok(Some(stored));
+    };
+    if stored.ledger.overdue_ms > late.from_ms {
+        return Ok(Some(stored));
     }
     let last_success = stored.ledger.succeeded.map(|success| success.tick);
     let mut is_first = false;
     let noted = |ledger: &mut Ledger, unsure: bool| {
+        let Some(late) = watch.late(ledger, now_ms) else {
+            is_first = false;
+            return false;
+        };
+        let is_noted = ledger.overdue_ms > late.from_ms;
         // After an unknown answer it may be this very note: rather told twice than never.
-        is_first = ledger.overdue_ms == 0 || (unsure && ledger.overdue_ms == now_ms);
-        let changes = ledger.overdue_ms == 0;
+        is_first = !is_noted || (unsure && ledger.overdue_ms == now_ms);
         ledger.overdue_ms = ledger.overdue_ms.max(now_ms);
-        changes
+        !is_noted
     };
-    entry.ledger.update(Some(stored), noted).await?;
+    let stored = entry.ledger.update(Some(stored), noted).await?;
     if is_first {
         let job = entry.job().to_owned();
         let overdue = Overdue {
@@ -171,33 +194,27 @@ async fn watch(
             by,
         };
         tracing::warn!(%overdue, "a job's last success is older than it should be");
-        if let Some(Callback(tell)) = &shared.on_overdue {
-            tell(overdue);
-        }
+        let Callback(tell) = tell.clone();
+        // The house goes on if it panics.
+        drop(shared.coord.env().spawn(async move { tell(overdue) }));
     }
-    Ok(())
+    Ok(stored)
 }
 
 async fn tidy(
     shared: &Shared,
     job: usize,
-    register: Option<&Register>,
+    spec: &Spec,
+    stored: Stored,
     (term, now_ms): (u64, u64),
 ) -> Result<(), Error> {
     let entry = shared.entry(job);
-    let Some(stored) = entry.ledger.decode(register)? else {
-        return Ok(());
-    };
-    let Ok(spec) = entry.spec_of(&stored.ledger) else {
-        // Nodes of a newer version look after it.
-        return Ok(());
-    };
     // Whoever asked for it says so, but may die before.
     if stored.ledger.is_asked_for(now_ms) {
         shared.wake(job);
     }
     let mut reaped = stored.ledger.clone();
-    run::reap(shared, &spec, &mut reaped, now_ms).await?;
+    run::reap(shared, spec, &mut reaped, now_ms).await?;
     let live: Vec<u64> = reaped.running.iter().map(|run| run.fence).collect();
     let known: Vec<u64> = stored.ledger.running.iter().map(|run| run.fence).collect();
     if term <= stored.ledger.term && live.len() == known.len() {
@@ -210,7 +227,7 @@ async fn tidy(
     let tidy = |ledger: &mut Ledger, _| {
         let before = ledger.clone();
         ledger.term = ledger.term.max(term);
-        ledger.reap(&spec, now_ms, |run| {
+        ledger.reap(spec, now_ms, |run| {
             known.contains(&run.fence) && !live.contains(&run.fence)
         });
         *ledger != before

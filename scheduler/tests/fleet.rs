@@ -306,6 +306,24 @@ async fn one_unreadable_ledger_does_not_keep_the_leader_from_the_others() {
     node.drain().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_word_to_the_fleet_that_is_not_known_here_does_not_keep_the_leader_from_its_chores() {
+    let (env, store, rows) = setup();
+    let node = Node::start(&store, &env, vec![counting("job", "* * * * *", &rows)]).await;
+    env.sleep(Duration::from_secs(61)).await;
+    let name = Class::internal("~control").resource("fleet").unwrap();
+    let newer = Put::new(r#"{"format":99}"#);
+    node.coord.register_of(name).put(&newer).await.unwrap();
+    // It moves to history what is in a ledger that is quiet.
+    env.sleep(Duration::from_secs(150)).await;
+    let ledger = (node.coord).register_of(Class::internal("~ledger").resource("job").unwrap());
+    let ledger = ledger.get().await.unwrap().unwrap();
+    let ledger: serde_json::Value = serde_json::from_slice(&ledger.value).unwrap();
+    assert!(ledger["out"].as_array().unwrap().is_empty(), "{ledger}");
+    assert!(!history(&node.coord, "job").await.unwrap().is_empty());
+    node.drain().await;
+}
+
 /// In real time: a body that never yields cannot be stopped, so nobody else may start while it works.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_never_yields_keeps_its_lease_beyond_the_drain() {

@@ -14,6 +14,7 @@ mod why;
 
 pub use asked::Progress;
 pub use details::{JobDetails, JobSummary, NodeOfJob, Paused, RunToCome, RunUnderWay};
+pub(crate) use names::nearest;
 pub(crate) use wake::{Heard, News, Wake, hash_of, wake_name};
 pub use why::{Because, Why};
 

@@ -87,7 +87,7 @@ pub(crate) async fn all(coord: &Coordinator) -> Result<(Now, Vec<Known>), Error>
 }
 
 /// Of `names` those that `job` may have meant, the nearest first.
-fn nearest(job: &str, mut names: Vec<String>) -> Vec<String> {
+pub(crate) fn nearest(job: &str, mut names: Vec<String>) -> Vec<String> {
     names.sort_unstable();
     names.dedup();
     let wanted = job.to_lowercase();

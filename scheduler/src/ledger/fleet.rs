@@ -61,6 +61,11 @@ impl FleetControl {
         serde_json::to_vec(self).expect("it has only encodable fields")
     }
 
+    /// When a pause of all jobs ended last, in ms since 1970; 0 if there was none.
+    pub(crate) fn resumed_ms(&self) -> u64 {
+        self.resumed.as_ref().map_or(0, |resumed| resumed.until_ms)
+    }
+
     /// Pauses; says whether that changes anything.
     pub(crate) fn pause(&mut self, pause: Pause) -> bool {
         if self.paused.is_some() {
