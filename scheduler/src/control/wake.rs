@@ -5,6 +5,8 @@
 //! the ledger was written before, and if whoever wrote it ended between the two, a sweep finds what is pending within
 //! seconds, and the next look at a paused job within a minute.
 
+use std::time::Duration;
+
 use leasehold_core::name::fnv1a_64;
 use leasehold_core::{
     Class, Coordinator, Expect, Put, RegisterHandle, RegisterReply, ResourceName,
@@ -18,6 +20,8 @@ use crate::registers::put_until_answered;
 const FORMAT: u32 = 1;
 /// How many changes are told apart; who missed more looks at every job.
 const LATEST: usize = 32;
+/// Asks the store again this soon.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The latest changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +73,17 @@ impl Wake {
 /// Has the nodes that have the job look at it.
 pub(crate) async fn wake(coord: &Coordinator, job: &str) -> Result<(), Error> {
     let register: RegisterHandle = coord.register_of(wake_name());
-    let mut found = register.get().await?;
+    // What was asked for is in the ledger: whoever were told that the store is away would ask again, and be told that
+    // there is nothing to do.
+    let mut found = loop {
+        match register.get().await {
+            Err(error) if error.is_unavailable() => {
+                let env = coord.env();
+                env.sleep(env.jittered(RETRY)).await;
+            }
+            read => break read?,
+        }
+    };
     loop {
         let mut wake = found
             .as_ref()
