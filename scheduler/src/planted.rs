@@ -75,6 +75,12 @@ bugs! {
     FirstIsTrusted,
     /// A job is not looked at again after the store failed.
     FailureIsFinal,
+    /// A paused job runs.
+    PauseIgnored,
+    /// What somebody asked for is not known any more once it runs.
+    AskedAnew,
+    /// A backfill runs what ran well once more.
+    RanAgain,
 }
 
 /// Whether `bug` is planted on this thread.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, Outcome, Pause, Pending, TickRecord, Timing, Via};
+use crate::planted::{Bug, planted};
 
 /// How many ids of triggers and backfills a ledger remembers.
 const REMEMBERED: usize = 32;
@@ -111,7 +112,8 @@ impl Ledger {
                 return Err(Refused::TooMany(seen));
             }
             let ran = |record: &TickRecord| {
-                record.outcome == Outcome::Ran && record.is_about(at) && record.via != Via::Trigger
+                let ran = record.outcome == Outcome::Ran && !planted(Bug::RanAgain);
+                ran && record.is_about(at) && record.via != Via::Trigger
             };
             let pending = (self.pending.iter()).any(|p| p.tick == at && p.via != Via::Trigger);
             let running = (self.running.iter()).any(|r| r.tick == at && r.via != Via::Trigger);
@@ -163,6 +165,12 @@ impl Ledger {
     /// Whether this was entered before.
     pub(crate) fn was_asked(&self, id: &str) -> bool {
         let id = Some(id);
+        if planted(Bug::AskedAnew) {
+            return self
+                .pending
+                .iter()
+                .any(|pending| pending.id.as_deref() == id);
+        }
         self.asked.iter().any(|known| Some(&**known) == id)
             || self
                 .pending

@@ -66,7 +66,7 @@ pub(crate) fn plan(
         timing,
         now_ms,
         grace_ms,
-        is_paused: is_paused || ledger.paused.is_some(),
+        is_paused: (is_paused || ledger.paused.is_some()) && !planted(Bug::PauseIgnored),
     };
     if !planning.is_paused {
         let began = |pending: &Pending| pending.via.is_schedule();

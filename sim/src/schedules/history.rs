@@ -115,6 +115,13 @@ pub enum What {
         /// What stands in it now.
         ledger: Seen,
     },
+    /// Somebody asked for a run, and was told that it is going to be.
+    Triggered {
+        /// The job's number.
+        job: usize,
+        /// What the run carries.
+        id: String,
+    },
     /// A run's lease was given back before its time, while its claim stands in the ledger.
     Released {
         /// What it is called.
@@ -170,6 +177,8 @@ pub struct Seen {
     pub running: Vec<Entry>,
     /// Ticks that are to be tried again, or wait for their turn.
     pub pending: Vec<i64>,
+    /// Whether the job is paused.
+    pub paused: bool,
 }
 
 /// A claim under way.
@@ -185,6 +194,8 @@ pub struct Entry {
     pub node: Option<Id>,
     /// What its lease is called.
     pub lease: String,
+    /// It is owed to somebody who asked for it, not to the schedule.
+    pub asked: bool,
 }
 
 /// What was recorded of a tick, or of all ticks of a range.
@@ -202,6 +213,8 @@ pub struct Record {
     pub retry: bool,
     /// What it is owed to.
     pub via: Via,
+    /// The id of who asked for it.
+    pub asked: Option<String>,
     /// The run's fence.
     pub fence: Option<u64>,
     /// It stands beside another one, which said before that the run was given up.
@@ -219,6 +232,7 @@ impl From<&TickRecord> for Record {
             outcome: record.outcome,
             retry: record.retry,
             via: record.via,
+            asked: record.id.clone(),
             fence: record.fence,
             late: record.late,
             error: record.error.clone(),
@@ -282,6 +296,9 @@ impl fmt::Display for Seen {
             .map(|(word, said)| format!("{word} {said}"));
         let said: Vec<_> = said.collect();
         write!(f, "{}; cursor {}", said.join(", "), self.cursor)?;
+        if self.paused {
+            f.write_str(", paused")?;
+        }
         for entry in &self.running {
             let Entry {
                 tick,
@@ -320,6 +337,9 @@ impl fmt::Display for Record {
         if self.late {
             f.write_str(", late")?;
         }
+        if let Some(id) = &self.asked {
+            write!(f, ", asked for as {id}")?;
+        }
         match &self.error {
             Some(error) => write!(f, " ({error})"),
             None => Ok(()),
@@ -357,6 +377,7 @@ impl fmt::Display for Event {
             What::Released { lease } => {
                 write!(f, "store    lease {lease} is given back")
             }
+            What::Triggered { job, id } => write!(f, "asked    job {job} has taken trigger {id}"),
             What::Fault(fault) => write!(f, "fault    {fault}"),
             What::Settled => f.write_str("from here on every tick must run"),
             What::Closing => f.write_str("the fleet is told to stop"),

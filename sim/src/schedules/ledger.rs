@@ -36,6 +36,7 @@ pub(super) fn read(bytes: &[u8], nodes: &BTreeMap<String, Id>) -> Option<Seen> {
             .flatten()
             .map(tick)
             .collect::<Option<_>>()?,
+        paused: ledger.get("paused").is_some(),
     })
 }
 
@@ -51,6 +52,7 @@ fn entry(run: &Value, nodes: &BTreeMap<String, Id>) -> Option<Entry> {
         tick: run.get("tick")?.as_i64()?,
         attempt: u32::try_from(run.get("attempt")?.as_u64()?).ok()?,
         fence: run.get("fence")?.as_u64()?,
+        asked: run.get("via").is_some(),
         lease: run.get("lease")?.as_str()?.to_owned(),
         node: nodes.get(run.get("node")?.as_str()?).copied(),
     })

@@ -5,6 +5,7 @@
 
 mod body;
 mod clocks;
+mod control;
 mod deploy;
 mod history;
 mod jobs;

@@ -40,6 +40,7 @@ pub(crate) enum Peril {
     Restart,
     Deploy,
     CrashLoop,
+    Ask,
     DeleteLease,
     DataLoss,
     RollBack,
@@ -47,7 +48,7 @@ pub(crate) enum Peril {
     LeaseClock,
 }
 
-const COMMON: [Peril; 9] = [
+const COMMON: [Peril; 10] = [
     Peril::Pause,
     Peril::Cut,
     Peril::Outage,
@@ -57,6 +58,7 @@ const COMMON: [Peril; 9] = [
     Peril::Restart,
     Peril::Deploy,
     Peril::CrashLoop,
+    Peril::Ask,
 ];
 
 const RARE: [Peril; 5] = [
@@ -148,7 +150,7 @@ impl Plan {
                     late_by: Duration::from_secs(20),
                     ..Faults::mild()
                 },
-                perils: vec![Peril::Cut, Peril::Kill],
+                perils: vec![Peril::Ask, Peril::Cut, Peril::Kill],
                 ..plan
             },
             Mood::Storm => plan.with_storm(env),

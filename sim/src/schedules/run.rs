@@ -8,6 +8,7 @@ use leasehold_core::{Coordinator, Env};
 use leasehold_scheduler::history as recorded;
 
 use super::body::PLANNED;
+use super::control;
 use super::history::{Event, History, Record, Setting, What};
 use super::judge::judge;
 use super::plan::Plan;
@@ -90,12 +91,15 @@ async fn live(world: &Arc<World>) {
     }
     storm(world, until).await;
     world.calm();
+    let paused = Arc::clone(world);
+    let resuming = env.spawn(async move { control::resume_all(&paused).await });
     // A store whose clock went back has ticks that were over once; they come again only after those.
     let now_s = i64::try_from(world.memory.time(env).wall_us / 1_000_000).unwrap_or(i64::MAX);
     let ledgers = world.recorder.ledgers();
     let ahead = ledgers.iter().flatten().map(|ledger| ledger.cursor - now_s);
     let ahead = u64::try_from(ahead.max().unwrap_or(0)).unwrap_or(0);
     env.sleep(RECOVERY + Duration::from_secs(ahead)).await;
+    drop(resuming.await);
     world.recorder.note(What::Settled);
     env.sleep(PROOF).await;
     world.recorder.note(What::Closing);

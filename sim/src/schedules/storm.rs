@@ -6,6 +6,7 @@ use std::time::Duration;
 use leasehold_core::store::Faults;
 use leasehold_core::{Env, Moment};
 
+use super::control;
 use super::deploy;
 use super::history::Fault;
 use super::plan::Peril;
@@ -64,6 +65,7 @@ async fn befall(world: &Arc<World>, peril: Peril) {
         Peril::Restart => restart(world),
         Peril::Deploy => deploy::roll(world).await,
         Peril::CrashLoop => deploy::crash_loop(world),
+        Peril::Ask => control::ask(world),
         Peril::DeleteLease => delete_lease(world),
         Peril::DataLoss if env.random(3) == 0 => {
             recorder.fault(Fault::DataLost);

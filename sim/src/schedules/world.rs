@@ -139,7 +139,7 @@ impl World {
         id
     }
 
-    async fn connect(&self, id: Id, env: &Env) -> Coordinator {
+    pub(crate) async fn connect(&self, id: Id, env: &Env) -> Coordinator {
         loop {
             let builder = Coordinator::builder(self.faulty.clone(), NAMESPACE);
             let builder = builder.env(env.clone()).label(format!("node {id}"));

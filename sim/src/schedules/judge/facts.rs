@@ -106,6 +106,8 @@ pub(super) struct Facts<'a> {
     pub(super) revoked: Vec<(Duration, Option<u64>)>,
     /// When leases of runs were given back, and which.
     pub(super) released: Vec<(Duration, &'a str)>,
+    /// Triggers that were taken: the event, when, of which job, and their ids.
+    pub(super) triggered: Vec<(usize, Duration, usize, String)>,
     pub(super) settled: Duration,
     pub(super) closing: Duration,
 }
@@ -123,6 +125,7 @@ impl<'a> Facts<'a> {
             forgot: Vec::new(),
             revoked: Vec::new(),
             released: Vec::new(),
+            triggered: Vec::new(),
             settled: Duration::MAX,
             closing: Duration::MAX,
         };
@@ -206,6 +209,7 @@ impl<'a> Facts<'a> {
             What::Settled => self.settled = at,
             What::Closing => self.closing = at,
             What::Fault(fault) => self.fault(fault, at),
+            What::Triggered { job, id } => self.triggered.push((event, at, *job, id.clone())),
             What::Released { lease } => self.released.push((at, lease)),
             What::Gone { .. } | What::Broke { .. } => {}
         }
@@ -383,7 +387,9 @@ impl JobFacts<'_> {
                 from: state.at,
                 to: next.map_or(Duration::MAX, |next| next.at),
             };
-            let is_busy = !state.seen.running.is_empty() || !state.seen.pending.is_empty();
+            let is_busy = !state.seen.running.is_empty()
+                || !state.seen.pending.is_empty()
+                || state.seen.paused;
             is_busy && lasts.meets(span)
         })
     }

@@ -1,5 +1,6 @@
 //! The promises, judged over a history. Pure: it knows nothing of how the schedulers work.
 
+mod asked;
 mod bodies;
 mod claims;
 mod facts;
@@ -25,6 +26,7 @@ pub fn judge(history: &History) -> Vec<Violation> {
     violations.extend(overlap::check(&facts));
     violations.extend(outcomes::check(&facts));
     violations.extend(claims::check(&facts));
+    violations.extend(asked::check(&facts));
     violations.extend(ticks::check(&facts));
     violations.extend(losses::check(&facts));
     violations.extend(progress::check(&facts));

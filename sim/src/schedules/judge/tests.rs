@@ -54,6 +54,7 @@ impl Story {
                 cursor: START,
                 running: Vec::new(),
                 pending: Vec::new(),
+                paused: false,
             },
             records: Vec::new(),
         };
@@ -102,6 +103,7 @@ impl Story {
             fence,
             node,
             lease: format!("lease {fence}"),
+            asked: false,
         });
         self.write();
         self
@@ -146,6 +148,7 @@ impl Story {
             outcome,
             retry: false,
             via: Via::Schedule,
+            asked: None,
             fence,
             late: false,
             error: None,
