@@ -184,6 +184,12 @@ pub enum Error {
         /// The job.
         job: String,
     },
+    /// A job was taken out of the store.
+    #[error("job `{job}` was taken out of the store: define it again to have it run")]
+    TakenOut {
+        /// The job.
+        job: String,
+    },
     /// An id cannot be used.
     #[error("an id has 1 to 100 bytes and no control characters")]
     AskedId,

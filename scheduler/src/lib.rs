@@ -60,7 +60,8 @@ mod watchdog;
 pub use builder::Builder;
 pub use context::{JobContext, State};
 pub use control::{
-    Because, JobDetails, JobSummary, Jobs, NodeOfJob, Paused, Progress, RunToCome, RunUnderWay, Why,
+    Because, Coming, JobDetails, JobSummary, Jobs, NodeOfJob, Paused, Progress, RunToCome,
+    RunUnderWay, Why,
 };
 pub use error::Error;
 pub use fleet::index::job_names;

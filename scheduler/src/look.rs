@@ -185,6 +185,8 @@ impl<'a> Looking<'a> {
         let grace_ms = u64::try_from(shared.grace.as_millis()).unwrap_or(u64::MAX);
         let is_paused = self.fleet.paused.is_some();
         let plan = match plan(&mut ledger, &timing, now.ms, grace_ms, is_paused) {
+            // The new definition need not wait for what nobody can run.
+            Plan::Claim(_) if self.is_nobodys(&before) && is_change => Plan::Later,
             Plan::Claim(_) if !self.is_ones_own(&before) => {
                 return Ok(done(before.cursor, self.look_in(LOOK)));
             }
@@ -259,6 +261,12 @@ impl<'a> Looking<'a> {
             );
         }
         kind == self.entry.kind.as_ref()
+    }
+
+    /// Whether no live node has a handler for what the job is defined as.
+    fn is_nobodys(&self, ledger: &Ledger) -> bool {
+        let kind = ledger.defined.as_ref().map(|defined| &defined.kind);
+        kind.is_some_and(|kind| self.shared.fleet.nodes_with_kind(kind).is_empty())
     }
 
     fn look_in(&self, pause: Duration) -> Next {

@@ -214,6 +214,7 @@ mod tests {
             kind: "kind".into(),
             spec: words_of(&spec),
             payload: serde_json::Value::Null,
+            taken_out: true,
         });
         assert_eq!(watch.late(&ledger, 11 * HOUR), None);
     }

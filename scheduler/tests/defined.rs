@@ -172,6 +172,101 @@ async fn only_nodes_that_have_its_kind_run_it_and_a_later_one_finds_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_kind_that_no_node_has_keeps_no_job_from_being_redefined() {
+    let world = World::new().await;
+    let every_second = every("* * * * * *");
+    let define = |kind: &'static str| world.jobs.define("acme", kind, &every_second, "x");
+    let node = world.node(&["mail"]).await;
+    world.sleep(3).await;
+    // A slip of the pen: what is due by it can never have its due.
+    define("mial").await.unwrap();
+    world.sleep(10).await;
+    define("mail").await.unwrap();
+    let shown = world.jobs.show("acme").await.unwrap();
+    assert_eq!(
+        (shown.kind.as_deref(), shown.nodes.len()),
+        (Some("mail"), 1)
+    );
+    world.sleep(5).await;
+    assert!(world.given.take().len() >= 3);
+    let records = history(&world.coord, "acme").await.unwrap();
+    assert_eq!(records[0].outcome, Outcome::Missed, "{records:?}");
+    node.drain().await;
+
+    // And without any node at all.
+    define("mail").await.unwrap();
+    world.sleep(10).await;
+    world.jobs.undefine("acme").await.unwrap();
+    let shown = world.jobs.show("acme").await.unwrap();
+    assert_eq!(shown.summary.next, None);
+    assert!(shown.summary.taken_out);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_whose_last_node_dies_keeps_no_job_from_being_redefined() {
+    let world = World::new().await;
+    let every_second = every("* * * * * *");
+    let define = |kind: &'static str| world.jobs.define("acme", kind, &every_second, "x");
+    let (node, dies) = (world.node(&["mail"]).await, world.node(&["report"]).await);
+    world.sleep(3).await;
+    define("report").await.unwrap();
+    world.sleep(10).await;
+    dies.task.abort();
+    drop(dies);
+    // It is taken for live still.
+    define("mail").await.unwrap();
+    let shown = world.jobs.show("acme").await.unwrap();
+    assert_eq!(shown.kind.as_deref(), Some("report"));
+    assert_eq!(shown.coming.unwrap().kind, "mail");
+    world.sleep(60).await;
+    assert!(
+        world
+            .given
+            .take()
+            .iter()
+            .any(|(_, given)| given == "mail x")
+    );
+    assert_eq!(world.jobs.show("acme").await.unwrap().coming, None);
+    node.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_can_ask_for_a_job_that_was_taken_out_until_it_is_defined_again() {
+    let world = World::new().await;
+    let node = world.node(&["report"]).await;
+    let (jobs, daily) = (&world.jobs, every("@daily"));
+    jobs.define("acme", "report", &daily, "x").await.unwrap();
+    world.sleep(3).await;
+    jobs.undefine("acme").await.unwrap();
+    let refused = jobs.trigger("acme").await;
+    assert!(
+        matches!(refused, Err(Error::TakenOut { .. })),
+        "{refused:?}"
+    );
+    world.sleep(3).await;
+    let refused = jobs.trigger("acme").await;
+    assert!(
+        matches!(refused, Err(Error::TakenOut { .. })),
+        "{refused:?}"
+    );
+    let refused = jobs.backfill("acme", 0..=1).await;
+    assert!(
+        matches!(refused, Err(Error::TakenOut { .. })),
+        "{refused:?}"
+    );
+    assert!(jobs.list().await.unwrap()[0].taken_out);
+    // One that is never due by itself is there all the same.
+    jobs.define("acme", "report", &every("-"), "x")
+        .await
+        .unwrap();
+    jobs.trigger("acme").await.unwrap();
+    world.sleep(5).await;
+    assert_eq!(world.given.take().len(), 1);
+    assert!(!jobs.list().await.unwrap()[0].taken_out);
+    node.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_programs_define_and_what_cannot_be_given_is_refused() {
     let world = World::new().await;
     let rows = Rows::default();

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::names::Found;
-use super::{Jobs, spec_of, wake, with_timing, zone_of};
+use super::{Jobs, not_taken_out, spec_of, wake, with_timing, zone_of};
 use crate::ledger::{Backfilled, Ledger, MOST_PENDING, Refused};
 use crate::registers::{Stored, Swap};
 use crate::{Error, history};
@@ -17,7 +17,7 @@ impl Jobs {
     /// knows it.
     ///
     /// # Errors
-    /// [`Error::NoSuchJob`]; [`Error::TooManyPending`]; and [`Error::Core`] if the store can't say.
+    /// [`Error::NoSuchJob`]; [`Error::TakenOut`]; [`Error::TooManyPending`]; and [`Error::Core`] if the store can't say.
     ///
     /// # Cancel safety
     /// Dropped, it may still take effect.
@@ -40,6 +40,7 @@ impl Jobs {
             return Err(Error::AskedId);
         }
         let found = self.find(job).await?;
+        not_taken_out(&found.stored.ledger)?;
         let now_ms = found.now.wall_us / 1000;
         let mut done = Ok(false);
         let triggered = |ledger: &mut Ledger, unsure: bool| {
@@ -71,7 +72,7 @@ impl Jobs {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoSuchJob`]; [`Error::ReversedRange`]; [`Error::TooManyTicks`], with the part of the range that can be had;
+    /// [`Error::NoSuchJob`]; [`Error::TakenOut`]; [`Error::ReversedRange`]; [`Error::TooManyTicks`], with the part of the range that can be had;
     /// [`Error::TooManyPending`]; [`Error::NoSchedule`]; [`Error::Spec`] if this version cannot read the job's specification;
     /// and [`Error::Core`] if the store can't say.
     ///
@@ -151,6 +152,7 @@ async fn filled(
         return Err(Error::ReversedRange);
     }
     let Stored { mut ledger, .. } = found.stored.clone();
+    not_taken_out(&ledger)?;
     let recorded = history::recorded(&found.ledger, &ledger.out).await?;
     let now_ms = found.now.wall_us / 1000;
     let filled = with_timing(&found.ledger.job, &mut ledger, |ledger, timing| {

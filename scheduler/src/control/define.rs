@@ -15,7 +15,8 @@ impl Jobs {
     /// Defines a job in the store, or changes it, while the fleet runs: nodes that were built with
     /// [`kinds`](crate::Builder::kinds) of that name run it from now on, each run with `payload` to be read by
     /// [`JobContext::payload`](crate::JobContext::payload). Within about two seconds nodes know of it. What is due by its
-    /// earlier specification has its due before. Says whether that changes anything.
+    /// earlier specification has its due before, or is recorded as missed if no live node has its earlier kind. Says whether
+    /// that changes anything.
     ///
     /// Such jobs are kept by the store alone: if it loses its data they have to be defined again.
     ///
@@ -54,6 +55,7 @@ impl Jobs {
             kind: kind.to_owned(),
             spec: words_of(spec),
             payload,
+            taken_out: false,
         };
         let changes = self.write_definition(job, &defined).await?;
         // Repeated, each of these does what it has not done yet.
@@ -63,8 +65,8 @@ impl Jobs {
         Ok(changes)
     }
 
-    /// Takes a job out of the store that was [defined](Self::define) there: it is due no more. Runs under way go on; its
-    /// history stays.
+    /// Takes a job out of the store that was [defined](Self::define) there: it is due no more, and nobody can ask for it
+    /// until it is defined again. Runs under way go on; its history stays.
     ///
     /// # Errors
     /// [`Error::NoSuchJob`]; [`Error::NotDefined`] for a job of a program; and [`Error::Core`] if the store can't say.
@@ -79,6 +81,7 @@ impl Jobs {
         };
         let off = Defined {
             spec: words_of(&Spec::default()),
+            taken_out: true,
             ..now
         };
         self.write_definition(&id, &off).await?;
@@ -118,6 +121,12 @@ impl Jobs {
                     if !known.redefine(defined) {
                         return Ok(false);
                     }
+                    let kind = known.defined.as_ref().map(|now| &*now.kind);
+                    let before = kind.map(|kind| (kind, &[][..]));
+                    if fleet::having(&self.coord, job, before).await?.is_empty() {
+                        // Nobody is there who could see to what is due by the earlier one.
+                        known.adopt_definition(now.wall_us);
+                    }
                     ledger.swap(Some(version), known).await?
                 }
             };
@@ -125,10 +134,9 @@ impl Jobs {
                 Swap::Done(_) => return Ok(true),
                 // An earlier copy of this write may have moved it: then it is as it is to be.
                 Swap::Moved { current, unsure } => {
-                    let is_done = current.as_ref().is_some_and(|stored| {
-                        let ledger = &stored.ledger;
-                        ledger.redefined.as_ref().or(ledger.defined.as_ref()) == Some(defined)
-                    });
+                    let is_done = current
+                        .as_ref()
+                        .is_some_and(|stored| stored.ledger.definition() == Some(defined));
                     if unsure && is_done {
                         return Ok(true);
                     }

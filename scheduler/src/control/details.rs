@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use leasehold_core::{Coordinator, NodeId};
 use serde::Serialize;
 
-use crate::ledger::{Last, Pause, Pending, Running, Via};
+use crate::ledger::{Defined, Last, Pause, Pending, Running, Via};
 
 /// A job in a list. Times are seconds since 1970, on the store's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,6 +31,8 @@ pub struct JobSummary {
     pub pending: usize,
     /// Since when it is paused, by itself or with all others.
     pub paused: Option<Paused>,
+    /// It was defined in the store, and taken out: nobody can ask for it.
+    pub taken_out: bool,
     /// Why this is all that can be said.
     pub problem: Option<String>,
 }
@@ -64,6 +66,21 @@ pub struct JobDetails {
     pub kind: Option<String>,
     /// What its runs are given then.
     #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    pub payload: serde_json::Value,
+    /// What it is going to be, as soon as what is due by the specification in force has had its due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coming: Option<Coming>,
+}
+
+/// What a job is defined as in the store, and is not yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Coming {
+    /// Its kind.
+    pub kind: String,
+    /// Its specification, as far as it is not the default.
+    pub words: BTreeMap<String, String>,
+    /// What its runs will be given.
     pub payload: serde_json::Value,
 }
 
@@ -138,6 +155,16 @@ impl Paused {
             by: pause.by.clone(),
             reason: pause.reason.clone(),
             all,
+        }
+    }
+}
+
+impl Coming {
+    pub(super) fn of(defined: &Defined) -> Self {
+        Self {
+            kind: defined.kind.clone(),
+            words: defined.spec.clone(),
+            payload: defined.payload.clone(),
         }
     }
 }

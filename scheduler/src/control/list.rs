@@ -4,7 +4,7 @@ use leasehold_core::RegisterHandle;
 use leasehold_spec::Spec;
 
 use super::details::{
-    JobDetails, JobSummary, NodeOfJob, Paused, RunToCome, RunUnderWay, label_of, seconds,
+    Coming, JobDetails, JobSummary, NodeOfJob, Paused, RunToCome, RunUnderWay, label_of, seconds,
 };
 use super::names::{self, Found, Known};
 use super::{Jobs, spec_of, zone_of};
@@ -77,6 +77,7 @@ impl Jobs {
             nodes: nodes.iter().map(NodeOfJob::of).collect(),
             kind: defined.map(|defined| defined.kind.clone()),
             payload: ledger.payload(),
+            coming: ledger.redefined.as_ref().map(Coming::of),
         })
     }
 
@@ -177,6 +178,7 @@ fn summary(id: &str, ledger: &Ledger, fleet: &FleetControl, now_s: i64) -> JobSu
         running: ledger.running.len(),
         pending: ledger.pending.len(),
         paused,
+        taken_out: ledger.definition().is_some_and(|latest| latest.taken_out),
         problem,
     }
 }
@@ -193,6 +195,7 @@ fn unreadable(id: &str, problem: String) -> JobSummary {
         running: 0,
         pending: 0,
         paused: None,
+        taken_out: false,
         problem: Some(problem),
     }
 }

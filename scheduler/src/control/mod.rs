@@ -13,7 +13,7 @@ mod wake;
 mod why;
 
 pub use asked::Progress;
-pub use details::{JobDetails, JobSummary, NodeOfJob, Paused, RunToCome, RunUnderWay};
+pub use details::{Coming, JobDetails, JobSummary, NodeOfJob, Paused, RunToCome, RunUnderWay};
 pub(crate) use names::nearest;
 pub(crate) use wake::{Heard, News, Wake, hash_of, wake_name};
 pub use why::{Because, Why};
@@ -97,6 +97,15 @@ fn with_timing<T>(
         spec: &spec,
     };
     Ok(act(ledger, &timing))
+}
+
+/// Refuses a job that nodes need not know any more.
+fn not_taken_out(ledger: &Ledger) -> Result<(), Error> {
+    if ledger.definition().is_some_and(|latest| latest.taken_out) {
+        let job = ledger.name.clone();
+        return Err(Error::TakenOut { job });
+    }
+    Ok(())
 }
 
 fn spec_of(ledger: &Ledger) -> Result<Spec, Error> {

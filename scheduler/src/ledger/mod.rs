@@ -158,6 +158,9 @@ pub(crate) struct Defined {
     /// What the handler is given.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub(crate) payload: serde_json::Value,
+    /// It is due no more, and nobody can ask for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) taken_out: bool,
 }
 
 /// A pause.
@@ -368,11 +371,15 @@ impl Ledger {
         }
     }
 
+    /// What people said last that the job is, if it is defined in the store.
+    pub(crate) fn definition(&self) -> Option<&Defined> {
+        self.redefined.as_ref().or(self.defined.as_ref())
+    }
+
     /// Has a defined job be something else from now on, or as soon as a node has seen to what is due; says whether that
     /// changes anything.
     pub(crate) fn redefine(&mut self, new: &Defined) -> bool {
-        let latest = self.redefined.as_ref().or(self.defined.as_ref());
-        if latest == Some(new) {
+        if self.definition() == Some(new) {
             return false;
         }
         self.redefined = Some(new.clone());
