@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::args::InspectArgs;
 use crate::exit::Failure;
-use crate::{name, place};
+use crate::{name, out, place};
 
 pub(crate) async fn run(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let builder = args.place.shared()?.label(place::label(Some("inspect")));
@@ -21,17 +21,14 @@ pub(crate) async fn run(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let (resources, is_complete) = found?;
     if args.json {
         let resources: Vec<_> = resources.iter().map(as_json).collect();
-        println!(
-            "{}",
-            json!({ "resources": resources, "is_complete": is_complete })
-        );
+        out::line(json!({ "resources": resources, "is_complete": is_complete }))?;
     } else if resources.is_empty() {
         eprintln!(
             "leasehold: nobody holds or waits for {}",
             args.name.as_deref().unwrap_or("anything")
         );
     } else {
-        print!("{}", table(&resources));
+        out::print(table(&resources))?;
     }
     if !is_complete {
         eprintln!("leasehold: there are more; see --limit");

@@ -10,6 +10,7 @@ mod inspect;
 mod jobs;
 mod name;
 mod observe;
+mod out;
 mod place;
 mod under;
 mod wrap;

@@ -122,12 +122,22 @@ fn look_after(bench: &Bench) {
         (&record["outcome"], &record["id"]),
         (&"ran".into(), &id.trim().into())
     );
+    assert_eq!(
+        (&record["via"], &record["retry"], &record["late"]),
+        (&"trigger".into(), &false.into(), &false.into())
+    );
     let at = format!("@{}", record["end"]);
     let why = done(bench, &["why", "nightly", "--at", &at]);
     assert!(
         why.contains(" ran (attempt 1, triggered), on node "),
         "{why}"
     );
+    // Who that is, as long as it lives.
+    let shown = json(bench, &["show", "nightly"]);
+    let label = shown["nodes"][0]["label"].as_str().unwrap();
+    assert!(why.contains(&format!(" ({label}), took ")), "{why}");
+    let history = done(bench, &["history", "nightly"]);
+    assert!(history.contains(&format!("  {label}  ")), "{history}");
     assert_eq!(
         json(bench, &["why", "nightly", "--at", &at])["because"]["answer"],
         "recorded"
@@ -253,6 +263,13 @@ fn a_run_that_nobody_takes_up_is_waited_for_as_long_as_was_said() {
     );
     let pending = &json(&bench, &["show", "off"])["pending"];
     assert_eq!(pending.as_array().unwrap().len(), 1);
+    // Whoever reads JSON learns the id, too.
+    let (code, out, _) = output(&bench, &["trigger", "off", "--wait=100ms", "--json"]);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert!(
+        code == 75 && told["id"].is_string() && told["is_over"] == false,
+        "{out}"
+    );
 }
 
 #[test]
@@ -309,6 +326,25 @@ fn what_cannot_be_meant_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is_one() {
+    let (bench, _node, _folder) = on_sqlite();
+    let next = ["jobs", "next", "nightly", "-n", "20000"];
+    let mut command = bench.command(&next);
+    let (stdout, stderr) = (std::process::Stdio::piped(), std::process::Stdio::piped());
+    let mut child = command.stdout(stdout).stderr(stderr).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.success() && told.is_empty(), "{told}");
+
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let ended = bench.command(&next).stdout(full).output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(74), "{told}");
+    assert!(told.starts_with("leasehold: cannot write"), "{told}");
+}
+
+#[test]
 fn nothing_is_known_of_an_empty_store() {
     let bench = Bench::new();
     let (code, out, error) = output(&bench, &["ls"]);
@@ -334,7 +370,7 @@ fn a_job_is_defined_runs_with_its_payload_and_is_taken_out_again() {
     ];
     let (code, _, told) = output(&bench, &define);
     assert_eq!(code, 0, "{told}");
-    assert!(told.contains("1 live nodes have its kind"), "{told}");
+    assert!(told.contains("1 live node has its kind"), "{told}");
     wait_until(PATIENCE, "it runs", || {
         let records = json(&bench, &["history", "report for acme"]);
         let records = records["records"].as_array().unwrap();
@@ -346,6 +382,26 @@ fn a_job_is_defined_runs_with_its_payload_and_is_taken_out_again() {
     wait_until(PATIENCE, "it is due no more", || {
         json(&bench, &["show", "report for acme"])["summary"]["next"].is_null()
     });
+    assert!(done(&bench, &["ls"]).contains("is taken out of the store\n"));
+    let shown = done(&bench, &["show", "report for acme"]);
+    assert!(
+        shown.contains("report, taken out of the store\n"),
+        "{shown}"
+    );
+    let (code, _, told) = output(&bench, &["trigger", "report for acme"]);
+    assert!(code == 2 && told.contains("was taken out"), "{told}");
+
+    let old = ["define", "old", "--kind", "gone", "--schedule"];
+    let (code, _, told) = output(&bench, &[&old[..], &["0 0 0 1 1 * 2020"]].concat());
+    assert!(
+        code == 0 && told.contains("no live node has its kind `gone`"),
+        "{told}"
+    );
+    let (code, out, told) = output(&bench, &["next", "old"]);
+    assert!(
+        code == 0 && out.is_empty() && told.contains("has no more ticks"),
+        "{told}"
+    );
 
     for (wrong, why) in [
         (
@@ -383,6 +439,15 @@ fn a_job_is_defined_runs_with_its_payload_and_is_taken_out_again() {
             "is defined in programs",
         ),
         (vec!["undefine", "nightly"], "is defined in programs"),
+        (
+            vec!["define", "x", "--kind", "", "--schedule", "-"],
+            "the name of a kind is empty",
+        ),
+        (
+            vec!["define", "", "--kind", "k", "--schedule", "-"],
+            "the name of a job is empty",
+        ),
+        (vec!["next", "nightly", "-n", "0"], "a whole number from 1"),
     ] {
         let (code, _, told) = output(&bench, &wrong);
         assert_eq!(code, 2, "{told}");

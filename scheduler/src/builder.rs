@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use leasehold_core::{Class, Coordinator, NameError, ResourceName};
+use leasehold_core::Coordinator;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,7 +14,7 @@ use crate::control::wake_name;
 use crate::error::REVISION_VARIABLE;
 use crate::fleet::{self, Fleet, Listed};
 use crate::ledger::{version_of, words_of};
-use crate::registers::LedgerRegister;
+use crate::registers::{LedgerRegister, ledger_name};
 use crate::scheduler::{Entry, Shared, control_name, leader_name};
 use crate::watchdog::{self, Callback};
 use crate::{Error, Job, Manifest, Overdue, Scheduler, metrics};
@@ -314,10 +314,6 @@ impl Builder {
     pub async fn run_until(self, stop: impl Future<Output = ()> + Send) -> Result<(), Error> {
         self.build()?.run_until(stop).await
     }
-}
-
-fn ledger_name(job: &str) -> Result<ResourceName, NameError> {
-    Class::internal("~ledger").resource(job)
 }
 
 /// No name, of today or of before, is that of two jobs: they would share a ledger, now or after a renaming. A job may have

@@ -5,7 +5,7 @@ use std::time::Duration;
 use leasehold_core::store::Stamped;
 use leasehold_core::{
     Class, Coordinator, Error as CoreError, Expect, NameError, Put, Register, RegisterHandle,
-    RegisterReply,
+    RegisterReply, ResourceName,
 };
 
 use crate::Error;
@@ -69,10 +69,30 @@ pub(crate) struct LedgerRegister {
     pub(crate) coord: Coordinator,
 }
 
+/// The name of a job's register; what is wrong with the job's name is said of that.
+pub(crate) fn ledger_name(job: &str) -> Result<ResourceName, NameError> {
+    let name = Class::internal("~ledger").resource(job);
+    name.map_err(|error| called(error, "the name of a job"))
+}
+
+/// The same said of what people know.
+pub(crate) fn called(error: NameError, what: &'static str) -> NameError {
+    match error {
+        NameError::Empty { .. } => NameError::Empty { what },
+        NameError::TooLong { bytes, .. } => NameError::TooLong { what, bytes },
+        NameError::Control { character, at, .. } => NameError::Control {
+            what,
+            character,
+            at,
+        },
+        other => other,
+    }
+}
+
 impl LedgerRegister {
     /// That of the job with this identity.
     pub(crate) fn new(coord: &Coordinator, id: &str) -> Result<Self, NameError> {
-        let name = Class::internal("~ledger").resource(id)?;
+        let name = ledger_name(id)?;
         Ok(Self {
             job: id.into(),
             register: coord.register_of(name),

@@ -184,9 +184,9 @@ pub(crate) async fn run(args: BenchArgs) -> Result<ExitCode, Failure> {
     };
     let report = bench.measure(args.what).await?;
     if args.json {
-        println!("{}", report.line());
+        crate::out::line(report.line())?;
     } else {
-        print!("{}", report.table());
+        crate::out::print(report.table())?;
     }
     Ok(ExitCode::SUCCESS)
 }

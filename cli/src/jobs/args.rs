@@ -13,14 +13,16 @@ use crate::place::{Place, duration};
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 NAME is a job's name, or its first name if it was renamed. A time is `2026-03-29 02:30` by the
-clocks of the job's zone, `2026-03-29T02:30:00+01:00`, or `@1774747800` in seconds since 1970; one
-that clocks skip is the first instant after the gap.
+clocks of the job's zone, `2026-03-29T02:30:00+01:00`, or `@1774747800` in seconds since 1970. A date
+alone is its midnight. A time that clocks skip is the first instant after the gap, and one that they
+repeat is the first of the two.
 
 Exit codes:
   0        done
   1        with `trigger --wait`: the run did not end well
   66       there is no such job
-  2        wrong arguments, names, times or ranges; or there is nothing to resume
+  2        wrong arguments, names, times or ranges; there is nothing to resume; or the job was taken out
+           of the store
   75       the job has so many runs to come that it takes no more now; or the wait is over
   69       the store could not be reached, or did not answer
   78       the store, or what a newer version wrote to it, cannot be used
@@ -91,8 +93,13 @@ pub(crate) struct NextArgs {
     pub(crate) name: String,
 
     /// How many
-    #[arg(short, value_name = "N", default_value_t = 5)]
+    #[arg(short, value_name = "N", default_value_t = 5, value_parser = at_least_one)]
     pub(crate) n: usize,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "write a whole number from 1".into())
 }
 
 /// A job, or all of them.
@@ -159,7 +166,8 @@ pub(crate) struct TriggerArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<String>,
 
-    /// Wait for its end, its further attempts included, for so long if that is said; the exit code is 0 only if it ran well
+    /// Wait for its end, its further attempts included, for so long if that is said (`--wait=10m`); the exit code is 0 only
+    /// if it ran well
     #[arg(
         long,
         value_name = "DUR",
@@ -185,11 +193,11 @@ pub(crate) struct BackfillArgs {
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 
-    /// The first time that may be a tick of it
+    /// The first time that may be a tick of it, as `2026-03-01 06:00` by the clocks of its zone
     #[arg(long, value_name = "TIME")]
     pub(crate) from: String,
 
-    /// The last time that may be a tick of it
+    /// The last time that may be a tick of it; a date alone is its midnight
     #[arg(long, value_name = "TIME")]
     pub(crate) to: String,
 
@@ -255,7 +263,7 @@ pub(crate) struct HistoryArgs {
     pub(crate) name: String,
 
     /// At most this many records
-    #[arg(short, value_name = "N", default_value_t = 20)]
+    #[arg(short, value_name = "N", default_value_t = 20, value_parser = at_least_one)]
     pub(crate) n: usize,
 
     /// Only those with this outcome
@@ -273,7 +281,7 @@ pub(crate) struct WhyArgs {
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 
-    /// When it should have run, or is to run
+    /// When it should have run, or is to run, as `2026-03-29 02:30` by the clocks of its zone
     #[arg(long, value_name = "TIME")]
     pub(crate) at: String,
 }

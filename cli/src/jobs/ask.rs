@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use super::Asked;
 use super::args::{BackfillArgs, DefineArgs, PauseArgs, ResumeArgs, TriggerArgs};
+use super::look::as_json;
 use super::table::table;
 use crate::exit::Failure;
+use crate::out;
 
 /// How often a run is looked at that is waited for.
 const LOOK: Duration = Duration::from_millis(200);
@@ -33,7 +35,7 @@ impl Asked {
                 paused.by
             ),
         };
-        self.told(&json!({ "is_new": is_new, "paused": paused }), &text);
+        self.told(&json!({ "is_new": is_new, "paused": paused }), &text)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -51,7 +53,7 @@ impl Asked {
             "every job that was not paused by itself".into()
         };
         let text = format!("{what} is resumed; the ticks that came due meanwhile {ticks}");
-        self.told(&json!({ "how": how }), &text);
+        self.told(&json!({ "how": how }), &text)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -76,16 +78,18 @@ impl Asked {
         let is_new = (self.jobs)
             .define(&args.name, &args.kind, &spec, payload)
             .await?;
-        let text = if is_new {
-            let nodes = self.jobs.show(&args.name).await?.nodes.len();
-            format!(
-                "`{}` is defined; {nodes} live nodes have its kind",
-                args.name
-            )
-        } else {
-            format!("`{}` is so already", args.name)
+        let nodes = self.jobs.show(&args.name).await?.nodes.len();
+        let how = if is_new { "defined" } else { "so already" };
+        let text = match nodes {
+            0 => format!(
+                "no live node has its kind `{}`: it waits for one",
+                args.kind
+            ),
+            1 => "1 live node has its kind".to_owned(),
+            _ => format!("{nodes} live nodes have its kind"),
         };
-        self.told(&json!({ "is_new": is_new }), &text);
+        let text = format!("`{}` is {how}; {text}", args.name);
+        self.told(&json!({ "is_new": is_new, "nodes": nodes }), &text)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -94,7 +98,7 @@ impl Asked {
         self.told(
             &json!({}),
             &format!("`{name}` is due no more; its history stays"),
-        );
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -105,9 +109,9 @@ impl Asked {
         };
         let Some(wait) = args.wait else {
             if self.json {
-                println!("{}", json!({ "id": id, "is_new": is_new }));
+                out::line(json!({ "id": id, "is_new": is_new }))?;
             } else {
-                println!("{id}");
+                out::line(id)?;
             }
             if !is_new {
                 eprintln!(
@@ -118,14 +122,28 @@ impl Asked {
             return Ok(ExitCode::SUCCESS);
         };
         if !self.json {
-            println!("{id}");
+            out::line(&id)?;
         }
         let ended = self.end_of(&args.name, &id, wait).await?;
         if self.json {
-            println!(
-                "{}",
-                json!({ "id": id, "is_new": is_new, "ended": ended.ended })
+            let records: Vec<_> = ended.ended.iter().map(as_json).collect();
+            let is_over = ended.is_over();
+            let document =
+                json!({ "id": id, "is_new": is_new, "is_over": is_over, "ended": records });
+            out::line(document)?;
+        }
+        if !ended.is_over() {
+            let state = if ended.running.is_empty() {
+                "has not started"
+            } else {
+                "is running"
+            };
+            let wait = humantime::format_duration(wait);
+            let text = format!(
+                "run {id} of `{}` {state} after {wait}, and goes on",
+                args.name
             );
+            return Err(Failure::Busy(text));
         }
         let last = ended.ended.iter().rfind(|record| !record.late);
         match last.map(|record| (record.outcome, record)) {
@@ -148,23 +166,13 @@ impl Asked {
         }
     }
 
-    /// What became of a run that was asked for, once it is over.
+    /// What became of a run that was asked for, once it is over or the wait is.
     async fn end_of(&self, name: &str, id: &str, wait: Duration) -> Result<Progress, Failure> {
         let deadline = self.env.now() + wait;
         loop {
             let progress = self.jobs.progress(name, id).await?;
-            if progress.is_over() {
+            if progress.is_over() || self.env.now() >= deadline {
                 return Ok(progress);
-            }
-            if self.env.now() >= deadline {
-                let state = if progress.running.is_empty() {
-                    "has not started"
-                } else {
-                    "is running"
-                };
-                let wait = humantime::format_duration(wait);
-                let text = format!("run {id} of `{name}` {state} after {wait}, and goes on");
-                return Err(Failure::Busy(text));
             }
             self.env.sleep(LOOK).await;
         }
@@ -179,12 +187,16 @@ impl Asked {
             self.jobs.backfill(&args.name, from..=to).await?
         };
         if self.json {
-            println!("{}", json!(done));
-        } else {
-            print!(
-                "{}",
-                said_of(&done, &self.shown_in(&job.summary.zone), args.dry_run)
-            );
+            out::line(json!(done))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        out::print(said_of(
+            &done,
+            &self.shown_in(&job.summary.zone),
+            args.dry_run,
+        ))?;
+        if !(args.dry_run || done.accepted.is_empty()) {
+            eprintln!("leasehold: history has these runs by the id {}", done.id);
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -2,19 +2,22 @@
 
 use std::process::ExitCode;
 
-use leasehold::scheduler::{JobDetails, JobSummary, Paused, TickRecord, Via, Why, Zone};
-use serde_json::json;
+use leasehold::scheduler::{JobDetails, JobSummary, NodeOfJob, Paused, TickRecord, Via, Why, Zone};
+use serde_json::{Value, json};
 
 use super::Asked;
 use super::args::{HistoryArgs, NextArgs, WhyArgs};
 use super::table::{long, or_dash, table};
 use crate::exit::Failure;
+use crate::out;
+
+const TAKEN_OUT: &str = "is taken out of the store";
 
 impl Asked {
     pub(super) async fn ls(&self) -> Result<ExitCode, Failure> {
         let jobs = self.jobs.list().await?;
         if self.json {
-            println!("{}", json!({ "jobs": jobs }));
+            out::line(json!({ "jobs": jobs }))?;
         } else if jobs.is_empty() {
             eprintln!("leasehold: no job is known: it is once a node has started that has it");
         } else {
@@ -22,7 +25,7 @@ impl Asked {
                 "NAME", "SCHEDULE", "NEXT", "LAST", "RUNS", "PENDING", "STATE",
             ];
             let rows = jobs.iter().map(|job| self.row(job)).collect();
-            print!("{}", table(headings, rows));
+            out::print(table(headings, rows))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -31,6 +34,7 @@ impl Asked {
         let zone = self.shown_in(&job.zone);
         let state = match (&job.problem, &job.paused) {
             (Some(problem), _) => problem.clone(),
+            (None, _) if job.taken_out => TAKEN_OUT.into(),
             (None, Some(paused)) => said_of(paused, &zone),
             (None, None) => "-".into(),
         };
@@ -49,9 +53,9 @@ impl Asked {
     pub(super) async fn show(&self, name: &str) -> Result<ExitCode, Failure> {
         let job = self.jobs.show(name).await?;
         if self.json {
-            println!("{}", json!(job));
+            out::line(json!(job))?;
         } else {
-            print!("{}", page(&job, &self.shown_in(&job.summary.zone)));
+            out::print(page(&job, &self.shown_in(&job.summary.zone)))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -60,15 +64,19 @@ impl Asked {
         let job = self.jobs.show(&args.name).await?;
         let next = self.jobs.next(&args.name, args.n).await?;
         if self.json {
-            println!("{}", json!({ "job": job.summary.name, "next": next }));
+            out::line(json!({ "job": job.summary.name, "next": next }))?;
             return Ok(ExitCode::SUCCESS);
         }
         let zone = self.shown_in(&job.summary.zone);
-        for tick in &next {
-            println!("{}", zone.show(*tick));
-        }
+        let lines = next.iter().map(|tick| zone.show(*tick) + "\n");
+        out::print(lines.collect::<String>())?;
         if next.is_empty() {
-            eprintln!("leasehold: `{}` runs only when it is asked for", args.name);
+            let why = match &job.summary {
+                summary if summary.taken_out => TAKEN_OUT,
+                summary if summary.schedule.is_some() => "has no more ticks",
+                _ => "runs only when it is asked for",
+            };
+            eprintln!("leasehold: `{}` {why}", args.name);
         }
         if let Some(paused) = &job.summary.paused {
             eprintln!("leasehold: `{}` is {}", args.name, said_of(paused, &zone));
@@ -85,7 +93,8 @@ impl Asked {
         records.retain(is_wanted);
         records.drain(..records.len().saturating_sub(args.n));
         if self.json {
-            println!("{}", json!({ "job": job.summary.name, "records": records }));
+            let records: Vec<_> = records.iter().map(as_json).collect();
+            out::line(json!({ "job": job.summary.name, "records": records }))?;
         } else if records.is_empty() {
             eprintln!(
                 "leasehold: nothing of the kind is recorded of `{}`",
@@ -96,8 +105,11 @@ impl Asked {
             let headings = [
                 "TICK", "OUTCOME", "ATTEMPT", "VIA", "DELAY", "TOOK", "NODE", "ERROR",
             ];
-            let rows = records.iter().map(|record| cells(record, &zone)).collect();
-            print!("{}", table(headings, rows));
+            let rows = records.iter();
+            let rows = rows
+                .map(|record| cells(record, &zone, &job.nodes))
+                .collect();
+            out::print(table(headings, rows))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -112,11 +124,37 @@ impl Asked {
         if self.json {
             let mut document = json!(why);
             document["text"] = why.to_string().into();
-            println!("{document}");
+            for records in ["records", "earlier"] {
+                let records = document["because"].get_mut(records);
+                let records = records.and_then(Value::as_array_mut);
+                records.into_iter().flatten().for_each(complete);
+            }
+            out::line(document)?;
         } else {
-            println!("{why}");
+            out::line(why)?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A record with all that it always has: the store leaves out what is as usual.
+pub(super) fn as_json(record: &TickRecord) -> Value {
+    let mut document = json!(record);
+    complete(&mut document);
+    document
+}
+
+fn complete(record: &mut Value) {
+    let usual = [
+        ("via", json!(Via::Schedule)),
+        ("retry", false.into()),
+        ("late", false.into()),
+        ("moved_by_dst", false.into()),
+    ];
+    if let Some(fields) = record.as_object_mut() {
+        for (field, value) in usual {
+            fields.entry(field).or_insert(value);
+        }
     }
 }
 
@@ -131,7 +169,11 @@ fn said_of(paused: &Paused, zone: &Zone) -> String {
     format!("paused{whole} since {since} by {}{reason}", paused.by)
 }
 
-fn cells(record: &TickRecord, zone: &Zone) -> [String; 8] {
+fn cells(record: &TickRecord, zone: &Zone, nodes: &[NodeOfJob]) -> [String; 8] {
+    let node = record.node.map(|node| {
+        let known = nodes.iter().find(|known| known.node == node);
+        known.map_or_else(|| node.to_string(), |known| known.label.clone())
+    });
     let tick = if record.start == record.end {
         zone.show(record.end)
     } else {
@@ -157,7 +199,7 @@ fn cells(record: &TickRecord, zone: &Zone) -> [String; 8] {
         asked,
         or_dash(delay.map(long)),
         or_dash(record.took_ms.map(long)),
-        or_dash(record.node.map(|node| node.to_string())),
+        or_dash(node),
         or_dash(record.error.clone()),
     ]
 }
@@ -172,12 +214,31 @@ fn page(job: &JobDetails, zone: &Zone) -> String {
         say("first name", summary.id.clone());
     }
     if let Some(kind) = &job.kind {
-        say("kind", format!("{kind}, defined in the store"));
-        say("payload", job.payload.to_string());
+        let state = if summary.taken_out {
+            "taken out of the store"
+        } else {
+            "defined in the store"
+        };
+        say("kind", format!("{kind}, {state}"));
+        if !job.payload.is_null() {
+            say("payload", job.payload.to_string());
+        }
     }
     say("due", or_dash(Some(summary.describes.clone())));
     for (word, text) in &job.words {
         say(word, text.clone());
+    }
+    if let Some(coming) = job.coming.as_ref().filter(|_| !summary.taken_out) {
+        let words = coming
+            .words
+            .iter()
+            .map(|(word, text)| format!("{word}={text}"));
+        let words = words.collect::<Vec<_>>().join(" ");
+        let mut text = format!("{}, {words}", coming.kind);
+        if !coming.payload.is_null() {
+            text += &format!(", with {}", coming.payload);
+        }
+        say("to be", text);
     }
     if let Some(problem) = &summary.problem {
         say("problem", problem.clone());

@@ -16,7 +16,7 @@ pub(crate) use args::JobsArgs;
 use args::JobsCommand;
 
 use crate::exit::Failure;
-use crate::place;
+use crate::{out, place};
 
 pub(crate) async fn run(args: &JobsArgs) -> Result<ExitCode, Failure> {
     let user = ["USER", "LOGNAME"].map(|name| std::env::var(name).ok());
@@ -73,11 +73,11 @@ impl Asked {
     }
 
     /// What was done: a document, or a line for people that is no data.
-    fn told(&self, document: &Value, text: &str) {
+    fn told(&self, document: &Value, text: &str) -> Result<(), Failure> {
         if self.json {
-            println!("{document}");
-        } else {
-            eprintln!("leasehold: {text}");
+            return out::line(document);
         }
+        eprintln!("leasehold: {text}");
+        Ok(())
     }
 }

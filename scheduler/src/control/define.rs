@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Jobs, wake};
 use crate::ledger::{Defined, Ledger, words_of};
-use crate::registers::{LedgerRegister, Stored, Swap};
+use crate::registers::{LedgerRegister, Stored, Swap, called, ledger_name};
 use crate::{Error, defined, fleet};
 
 impl Jobs {
@@ -47,6 +47,8 @@ impl Jobs {
         spec: &Spec,
         payload: impl Serialize + Send,
     ) -> Result<bool, Error> {
+        // A kind is the name of a job that only has a body.
+        ledger_name(kind).map_err(|error| called(error, "the name of a kind"))?;
         let payload = serde_json::to_value(payload).map_err(|error| Error::Payload {
             job: job.to_owned(),
             error: error.to_string(),

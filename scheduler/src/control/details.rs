@@ -59,7 +59,7 @@ pub struct JobDetails {
     pub pending: Vec<RunToCome>,
     /// The tick of the latest run that ended well, and when it ended.
     pub succeeded: Option<(i64, i64)>,
-    /// Live nodes that have the job.
+    /// Live nodes that have the job; of one that is defined in the store those that have its latest kind.
     pub nodes: Vec<NodeOfJob>,
     /// Its kind, if it is defined in the store.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -54,10 +54,14 @@ impl Jobs {
             now,
         } = self.find(job).await?;
         let ledger = &stored.ledger;
-        let labels = Spec::from_words(ledger.words()).map(|spec| spec.only_on);
-        let labels = labels.unwrap_or_default();
         let defined = ledger.defined.as_ref();
-        let kind = defined.map(|defined| (&*defined.kind, &*labels));
+        // Those that matter from now on.
+        let latest = ledger.definition();
+        let words = latest.map_or(&ledger.spec, |latest| &latest.spec).iter();
+        let words = words.map(|(word, said)| (&**word, &**said));
+        let labels = Spec::from_words(words).map(|spec| spec.only_on);
+        let labels = labels.unwrap_or_default();
+        let kind = latest.map(|latest| (&*latest.kind, &*labels));
         let nodes = fleet::having(&self.coord, &register.job, kind).await?;
         let known = |time: i64| (time > i64::MIN).then_some(time);
         let success = |success: crate::ledger::Success| (success.tick, seconds(success.ended_ms));
@@ -81,7 +85,7 @@ impl Jobs {
         })
     }
 
-    /// The next ticks of a job, whether or not it is paused; none if it has no schedule.
+    /// The next ticks of a job, whether or not it is paused; none if it has no schedule, or was taken out of the store.
     ///
     /// # Errors
     /// [`Error::NoSuchJob`]; [`Error::Spec`] if this version cannot read the job's specification; and [`Error::Core`] if the
@@ -91,9 +95,10 @@ impl Jobs {
     /// Cancel safe.
     pub async fn next(&self, job: &str, n: usize) -> Result<Vec<i64>, Error> {
         let found = self.find(job).await?;
-        let spec = spec_of(&found.stored.ledger)?;
+        let ledger = &found.stored.ledger;
+        let spec = spec_of(ledger)?;
         let now_s = seconds(found.now.wall_us / 1000);
-        let schedule = spec.schedule.as_ref();
+        let schedule = spec.schedule.as_ref().filter(|_| !ledger.is_taken_out());
         Ok(schedule.map_or_else(Vec::new, |schedule| schedule.next_n(now_s, n).collect()))
     }
 
@@ -173,12 +178,13 @@ fn summary(id: &str, ledger: &Ledger, fleet: &FleetControl, now_s: i64) -> JobSu
             (None, None) => String::new(),
         },
         zone: zone_of(spec.as_ref()).name().to_owned(),
-        next: schedule.and_then(|schedule| schedule.next_after(after)),
+        next: (schedule.filter(|_| !ledger.is_taken_out()))
+            .and_then(|schedule| schedule.next_after(after)),
         last: ledger.last(),
         running: ledger.running.len(),
         pending: ledger.pending.len(),
         paused,
-        taken_out: ledger.definition().is_some_and(|latest| latest.taken_out),
+        taken_out: ledger.is_taken_out(),
         problem,
     }
 }

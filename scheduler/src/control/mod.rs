@@ -101,7 +101,7 @@ fn with_timing<T>(
 
 /// Refuses a job that nodes need not know any more.
 fn not_taken_out(ledger: &Ledger) -> Result<(), Error> {
-    if ledger.definition().is_some_and(|latest| latest.taken_out) {
+    if ledger.is_taken_out() {
         let job = ledger.name.clone();
         return Err(Error::TakenOut { job });
     }

@@ -44,11 +44,23 @@ impl Jobs {
             Told::Because(because) => because,
             Told::Due => self.unclaimed(&found, &spec.only_on).await?,
         };
+        let labels = match &because {
+            Because::Recorded { records: known }
+            | Because::Running { earlier: known, .. }
+            | Because::Pending { earlier: known, .. } => {
+                let nodes = known.iter().filter_map(|record| record.node);
+                nodes
+                    .filter_map(|node| Some((node, label_of(&self.coord, node)?)))
+                    .collect()
+            }
+            _ => BTreeMap::new(),
+        };
         Ok(Why {
             job: ledger.name.clone(),
             at,
             now_ms,
             because,
+            labels,
             zone: zone_of(Some(&spec)),
         })
     }

@@ -1,8 +1,10 @@
 //! The answer to "why didn't it run?".
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use leasehold_core::NodeId;
 use leasehold_cron::Zone;
 use serde::Serialize;
 
@@ -21,6 +23,8 @@ pub struct Why {
     pub now_ms: u64,
     /// The answer.
     pub because: Because,
+    /// Who the nodes of records are, of those that are live.
+    pub labels: BTreeMap<NodeId, String>,
     /// By whose clocks times are shown.
     #[serde(serialize_with = "zone_name")]
     pub zone: Zone,
@@ -304,6 +308,9 @@ impl Why {
         }
         if let Some(node) = record.node {
             write!(f, ", on node {node}")?;
+            if let Some(label) = self.labels.get(&node) {
+                write!(f, " ({label})")?;
+            }
         }
         if let Some(delay) = record.delay_ms.filter(|_| record.via == Via::Schedule) {
             write!(

@@ -376,6 +376,11 @@ impl Ledger {
         self.redefined.as_ref().or(self.defined.as_ref())
     }
 
+    /// Whether people took it out of the store.
+    pub(crate) fn is_taken_out(&self) -> bool {
+        self.definition().is_some_and(|latest| latest.taken_out)
+    }
+
     /// Has a defined job be something else from now on, or as soon as a node has seen to what is due; says whether that
     /// changes anything.
     pub(crate) fn redefine(&mut self, new: &Defined) -> bool {
