@@ -10,7 +10,7 @@ mod problems;
 
 use proc_macro::TokenStream;
 
-/// Turns an async function into a job that runs on one replica at a time.
+/// Turns an async function into a job: each of its ticks starts once, on one of the replicas.
 ///
 /// ```
 /// use leasehold_scheduler::{JobContext, State, jobs, singleton_job};
@@ -33,13 +33,51 @@ use proc_macro::TokenStream;
 ///
 /// # Arguments
 ///
-/// 1. The cron expression, a string literal. It is checked when the crate is compiled; an error repeats the expression
-///    with carets under what is wrong. `leasehold-cron` describes the syntax.
-/// 2. `name = "..."`, optional: what the job is called in the store. Every replica has to use the same name, so give one
-///    before the function is renamed or moved. At most 512 bytes, not empty, no control characters. Without it the name
-///    is the path of the function, as in `shop::mail::send_reminders`.
-/// 3. `crate = path`, optional: where the scheduler is, if not in `::leasehold::scheduler`: because the dependency was
-///    renamed, or because `leasehold-scheduler` is used without `leasehold`.
+/// First the cron expression, a string literal: five fields as POSIX has them, six that begin with seconds, seven that end
+/// with years, or `@daily` and its like; the documentation of `leasehold-cron`, whose `Schedule` it becomes, describes all
+/// of it. `"-"` is never due by itself: such a job only runs when it is triggered, and what else is said of it stays.
+///
+/// Then, in any order, each of them optional and a literal:
+///
+/// | argument | what it says | without it |
+/// |---|---|---|
+/// | `tz = "Europe/Berlin"` | the zone whose clocks count, by its IANA name | UTC |
+/// | `dst = "skip"` | what becomes of a fixed time that clocks skip or repeat: `once` (a skipped one at the first instant after the gap, a repeated one on the first pass), `skip` (a skipped one not at all), `both` (a repeated one on both passes) | `once` |
+/// | `misfire = "run_once"` | what becomes of ticks that no node started in time: `skip` (recorded as missed), `run_once` (the latest runs), `run_all(1h, 20)` (up to 20 of the last hour, oldest first) | `skip` |
+/// | `overlap = "queue_one"` | what becomes of a tick while a run is under way: `skip`, `queue_one`, `queue_all(20)`, `cancel_running`, `allow(3)` (up to three at a time) | `skip` |
+/// | `jitter = "30s"` | each tick starts up to so much later, always the same for the same tick; less than from one tick to the next | none |
+/// | `timeout = "10m"` | a run that takes longer is cancelled, and dropped a second later | none |
+/// | `retries = 3` | how often a tick is tried again that failed or timed out, from 0 to 100 | 0 |
+/// | `backoff = "10s"` | the pause before the first of them; it doubles each time, up to an hour | 10 s |
+/// | `on_crash = "retry"` | what becomes of a run whose node went away: `skip` (it starts at most once), `retry` (it may be done twice) | `skip` |
+/// | `only_on = "gpu, eu"` | only nodes run it that have all of these labels (`Builder::label`) | every node |
+/// | `name = ".."` | what the job is called, and what it is in the store: the same on every replica; 1 to 512 bytes, no control characters | `crate::module::function` |
+/// | `aliases = [".."]` | its former names, newest first. The last one stays what it is in the store, for good, so never drop it | none |
+/// | `crate = path` | where the scheduler is: because the dependency was renamed, or `leasehold-scheduler` is used without `leasehold` | `::leasehold::scheduler` |
+///
+/// Durations are written like `30s`, `10m` or `1h 30m`. All of it is checked when the crate is compiled, also that it makes
+/// sense together: each error underlines its argument, and one in the expression repeats it with carets under what is
+/// wrong.
+///
+/// **Renaming or moving the function renames a job without `name`**, and a job of another name is a new one: its history
+/// stays behind, and while old and new replicas run side by side both jobs do. Give it a `name`, or `aliases` with the
+/// former one.
+///
+/// # Several jobs of one function
+///
+/// Each attribute is a job. One of them may go without a name.
+///
+/// ```
+/// use leasehold_scheduler::{JobContext, jobs, singleton_job};
+///
+/// #[singleton_job("0 7 * * MON-FRI", tz = "Europe/Berlin", misfire = "run_once", retries = 3, crate = leasehold_scheduler)]
+/// #[singleton_job("0 7 * * MON-FRI", tz = "Asia/Tokyo", name = "report for tokyo", crate = leasehold_scheduler)]
+/// #[singleton_job("-", name = "report on demand", timeout = "10m", crate = leasehold_scheduler)]
+/// async fn report(ctx: JobContext) {
+///     println!("{}", ctx.job());
+/// }
+/// assert_eq!(jobs![report].len(), 3);
+/// ```
 ///
 /// # The function
 ///
