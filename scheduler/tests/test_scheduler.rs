@@ -16,7 +16,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use leasehold_core::testing::in_virtual_time;
 use leasehold_scheduler::testing::{TestScheduler, TestSetup, unix};
 use leasehold_scheduler::{
-    BoxError, Error, Job, JobContext, Outcome, State, TickRecord, Via, jobs, singleton_job,
+    BoxError, Error, Job, JobContext, Jobs, Outcome, Spec, State, TickRecord, Via, jobs,
+    singleton_job,
 };
 use support::{Rows, counting};
 
@@ -327,6 +328,30 @@ async fn a_yearly_job_is_not_forgotten_and_years_take_no_time() {
         "{history:?}"
     );
     assert_eq!(history.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn days_of_jobs_that_are_defined_in_the_store_are_leapt_over_too() {
+    let rows = Rows::default();
+    let setup = TestScheduler::starting_at("2026-03-01T00:00:00Z").nodes(2);
+    let setup = setup.kinds([counting("report", "-", &rows)]);
+    let test = setup.start().await.unwrap();
+    let jobs = Jobs::new(test.node(0));
+    let daily = Spec::from_words([("schedule", "0 7 * * *")]).unwrap();
+    jobs.define("acme", "report", &daily, ()).await.unwrap();
+    let began = std::time::Instant::now();
+    for _ in 0..60 {
+        test.advance(Duration::from_secs(86_400)).await;
+        // Played second by second, one of them takes as long.
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
+    assert_eq!(test.ran("acme").len(), 60);
+    assert_eq!(test.next_ticks("acme", 1), [unix("2026-04-30T07:00:00Z")]);
+    // And a definition that changes counts from then on.
+    let hourly = Spec::from_words([("schedule", "0 * * * *")]).unwrap();
+    jobs.define("acme", "report", &hourly, ()).await.unwrap();
+    test.advance(Duration::from_secs(86_400)).await;
+    assert_eq!(test.ran("acme").len(), 84);
 }
 
 #[tokio::test(start_paused = true)]

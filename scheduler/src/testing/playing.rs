@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use leasehold_core::Coordinator;
 use leasehold_core::testing::TestFleet;
+use leasehold_spec::Spec;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -195,12 +196,14 @@ impl TestScheduler {
     }
 
     #[track_caller]
-    fn id(&self, job: &str) -> &str {
+    fn id<'a>(&'a self, job: &'a str) -> &'a str {
         let known = || {
             let names: Vec<_> = self.ids.keys().map(String::as_str).collect();
             names.join("`, `")
         };
-        let id = self.ids.get(job);
+        // One that is defined in the store has no other name.
+        let of_store = || self.seen.ledger(job).map(|_| job);
+        let id = self.ids.get(job).map(String::as_str).or_else(of_store);
         id.unwrap_or_else(|| panic!("no job is named `{job}`; there are `{}`", known()))
     }
 
@@ -232,9 +235,20 @@ impl TestScheduler {
     #[track_caller]
     pub fn next_ticks(&self, job: &str, count: usize) -> Vec<i64> {
         let entry = self.entry(job);
-        let timing: Timing<'_> = entry.timing(&entry.spec);
+        let spec = self.spec_of(&entry);
+        let timing: Timing<'_> = entry.timing(&spec);
         let ticks = std::iter::successors(timing.next(self.now()), |tick| timing.next(*tick));
         ticks.take(count).collect()
+    }
+
+    /// What a program says of its job, and the store of one that is defined there.
+    fn spec_of(&self, entry: &Entry) -> Arc<Spec> {
+        let ledger = self
+            .seen
+            .ledger(entry.id())
+            .filter(|_| entry.kind.is_some());
+        let stored = ledger.and_then(|ledger| entry.spec_of(&ledger).ok());
+        stored.unwrap_or_else(|| Arc::clone(&entry.spec))
     }
 
     #[track_caller]
@@ -254,7 +268,8 @@ impl TestScheduler {
     /// If there is no such job, it has no next tick, or that is not over within a day of its start.
     pub async fn next_tick(&self, job: &str) -> TickRecord {
         let entry = self.entry(job);
-        let timing = entry.timing(&entry.spec);
+        let spec = self.spec_of(&entry);
+        let timing = entry.timing(&spec);
         let tick = timing.next(self.now());
         let tick = tick.unwrap_or_else(|| panic!("job `{job}` has no next tick"));
         let start_us = timing.start_ms(tick).saturating_mul(1000);

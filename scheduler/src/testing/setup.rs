@@ -38,12 +38,22 @@ impl TestSetup {
 
     /// The jobs under test: `jobs![report::nightly]`. May be called again; jobs add up.
     pub fn jobs(self, jobs: impl IntoIterator<Item = Job>) -> Self {
-        let jobs: Vec<Job> = jobs.into_iter().collect();
-        let hold = self.real_io;
-        self.settings(move |builder| {
-            let jobs = jobs.iter().cloned();
-            builder.jobs(jobs.map(|job| if hold { holding_time(job) } else { job }))
-        })
+        let jobs = self.held(jobs);
+        self.settings(move |builder| builder.jobs(jobs.clone()))
+    }
+
+    /// What the nodes can run of jobs that are defined in the store: [`Builder::kinds`]. The test defines them with
+    /// [`Jobs`](crate::Jobs) of one of the [`node`](TestScheduler::node)s.
+    pub fn kinds(self, kinds: impl IntoIterator<Item = Job>) -> Self {
+        let kinds = self.held(kinds);
+        self.settings(move |builder| builder.kinds(kinds.clone()))
+    }
+
+    fn held(&self, jobs: impl IntoIterator<Item = Job>) -> Vec<Job> {
+        let hold = |job| {
+            if self.real_io { holding_time(job) } else { job }
+        };
+        jobs.into_iter().map(hold).collect()
     }
 
     /// A value for every job that has `State<T>` of its type as an argument. All nodes get a clone of it.

@@ -112,10 +112,16 @@ impl TestScheduler {
     /// When something of the job starts next; `None` if something is under way.
     fn next_start_us(&self, entry: &Entry) -> Option<u64> {
         let ledger = self.seen.ledger(entry.id())?;
-        if !ledger.running.is_empty() || ledger.spec != entry.words {
+        // Of a job that is defined in the store the ledger alone says what it is.
+        let changes = match entry.kind {
+            None => ledger.spec != entry.words,
+            Some(_) => ledger.redefined.is_some(),
+        };
+        if !ledger.running.is_empty() || changes {
             return None;
         }
-        let timing = entry.timing(&entry.spec);
+        let spec = entry.spec_of(&ledger).ok()?;
+        let timing = entry.timing(&spec);
         let tick = timing.next(ledger.cursor).map(|tick| timing.start_ms(tick));
         let tick = tick.filter(|_| ledger.paused.is_none());
         let pending = ledger.pending.iter().map(|pending| pending.not_before_ms);
