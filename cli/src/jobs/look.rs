@@ -236,7 +236,7 @@ fn page(job: &JobDetails, zone: &Zone) -> String {
         let words = words.collect::<Vec<_>>().join(" ");
         let mut text = format!("{}, {words}", coming.kind);
         if !coming.payload.is_null() {
-            text += &format!(", with {}", coming.payload);
+            text = format!("{text}, with {}", coming.payload);
         }
         say("to be", text);
     }
