@@ -226,15 +226,18 @@ async fn body(
     let env = shared.coord.env();
     let handler = Arc::clone(&entry.handler);
     let why_stopped = OnceLock::new();
-    // The handler is called in there too: it may panic before its future exists.
-    let mut task = Aborting(env.spawn(async move { handler(context).await }));
+    // The handler is called in there too: it may panic before its future exists. And so may its error, when it is shown.
+    let mut task = Aborting(env.spawn(async move {
+        let ended = handler(context).await;
+        ended.map_err(|error| shortened(error.to_string()))
+    }));
+    let time_out = env.now() + claim.spec.timeout.unwrap_or(Duration::MAX);
     let stopped = async {
-        let timeout = claim.spec.timeout.unwrap_or(Duration::MAX);
         let why = tokio::select! {
             biased;
             () = shared.force.cancelled() => Stop::ShutDown,
             () = unwanted.cancelled() => Stop::Unwanted,
-            () = env.sleep(timeout) => Stop::TimedOut,
+            () = env.sleep_until(time_out) => Stop::TimedOut,
             () = guard.running_out(shared.run_ttl / 5) => {
                 cancelled.cancel();
                 // A lease in danger that recovers lets its run go on, cancelled as it is, until something else ends it.
@@ -242,7 +245,7 @@ async fn body(
                     biased;
                     () = shared.force.cancelled() => Stop::ShutDown,
                     () = unwanted.cancelled() => Stop::Unwanted,
-                    () = env.sleep(timeout) => Stop::TimedOut,
+                    () = env.sleep_until(time_out) => Stop::TimedOut,
                 }
             }
         };
@@ -282,8 +285,9 @@ async fn body(
             crashed: false,
         },
         Ok(Err(error)) => Ended {
-            crashed: why_stopped.get() == Some(&Stop::ShutDown),
-            ..Ended::new(Outcome::Failed, shortened(error.to_string()))
+            // It was this node that could not go on: it was stopped, or its lease was in danger.
+            crashed: cancelled.is_cancelled(),
+            ..Ended::new(Outcome::Failed, error)
         },
         Err(join) => Ended::new(Outcome::Failed, shortened(panic_text(join))),
     }
