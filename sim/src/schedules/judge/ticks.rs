@@ -50,7 +50,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
         let is_forgotten = |record: &Record| {
             let of = |body: &&Body<'_>| body.job == number && Some(body.fence) == record.fence;
             let body = facts.bodies.iter().find(of);
-            body.is_some_and(|body| facts.forgot_in(Span::since(body.started)))
+            // It may be as old as its lease when its body starts.
+            let claimed =
+                |body: &Body<'_>| body.started.saturating_sub(facts.history.setting.run_ttl);
+            body.is_some_and(|body| facts.forgot_in(Span::since(claimed(body))))
         };
         let is_late = |record: &&Record| record.late && record.end > known && !is_forgotten(record);
         for late in job.records.iter().filter(is_late) {
