@@ -190,6 +190,8 @@ impl<'a> Looking<'a> {
             Plan::Claim(_) if !self.is_ones_own(&before) => {
                 return Ok(done(before.cursor, self.look_in(LOOK)));
             }
+            // Nobody is there who could run what is due by the old one: it has had its due.
+            Plan::Claim(_) if is_change && !self.may_be_run(&spec) => Plan::Later,
             // The store's clock may have stepped since: it is read again. What else was decided stays.
             Plan::Claim(_) if self.is_stale() && ledger == before => {
                 return Ok(done(before.cursor, Next::Look(shared.coord.env().now())));
@@ -267,6 +269,13 @@ impl<'a> Looking<'a> {
     fn is_nobodys(&self, ledger: &Ledger) -> bool {
         let kind = ledger.defined.as_ref().map(|defined| &defined.kind);
         kind.is_some_and(|kind| self.shared.fleet.nodes_with_kind(kind).is_empty())
+    }
+
+    /// Whether a live node may run the job as it is now.
+    fn may_be_run(&self, spec: &Spec) -> bool {
+        let (view, now) = (self.shared.fleet.view(), self.shared.coord.env().now());
+        let (job, kind) = (self.entry.id(), self.entry.kind.as_deref());
+        view.may_be_run(job, kind, &spec.only_on, now)
     }
 
     fn look_in(&self, pause: Duration) -> Next {

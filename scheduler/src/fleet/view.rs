@@ -71,6 +71,33 @@ impl View {
         able.map(|seen| seen.node).collect()
     }
 
+    /// Whether a node with these labels has the job, or the kind that it is of; or may have it.
+    pub(crate) fn may_be_run(
+        &self,
+        job: &str,
+        kind: Option<&str>,
+        labels: &[String],
+        now: Moment,
+    ) -> bool {
+        let has_it = |manifest: &Manifest| match kind {
+            None => manifest.jobs.contains_key(job),
+            Some(kind) => manifest.kinds.iter().any(|known| known == kind),
+        };
+        let may_run = |seen: &Seen| match &seen.manifest {
+            None => true,
+            Some(manifest) => {
+                has_it(manifest) && labels.iter().all(|label| seen.labels.contains(label))
+            }
+        };
+        self.is_unsettled(now) || self.nodes.iter().any(may_run)
+    }
+
+    /// Whether nodes that are not in here may be there.
+    fn is_unsettled(&self, now: Moment) -> bool {
+        let unsettled = self.unsettled.as_ref();
+        unsettled.is_some_and(|range| range.contains(&now))
+    }
+
     /// What the nodes that have the job say of it, and those of whom that is not known.
     pub(crate) fn announced(&self, job: &str, now: Moment) -> Vec<Announced> {
         let having = self.having(job).map(|(seen, listed)| Announced {
@@ -83,11 +110,7 @@ impl View {
         });
         let unread = self.nodes.iter().filter(|seen| seen.manifest.is_none());
         let unread = unread.map(|seen| now.since(seen.since));
-        let is_unsettled = self
-            .unsettled
-            .as_ref()
-            .is_some_and(|range| range.contains(&now));
-        let unseen = is_unsettled.then_some(Duration::ZERO);
+        let unseen = self.is_unsettled(now).then_some(Duration::ZERO);
         let anything = unread.chain(unseen).map(|lived| Announced {
             hash: None,
             revision: None,
