@@ -209,8 +209,8 @@ async fn tidy(
     (term, now_ms): (u64, u64),
 ) -> Result<(), Error> {
     let entry = shared.entry(job);
-    // Whoever asked for it says so, but may die before.
-    if stored.ledger.is_asked_for(now_ms) {
+    // Whoever asked for it says so, and whose run is to be tried again does so, but may be gone before.
+    if stored.ledger.is_waiting(now_ms) {
         shared.wake(job);
     }
     let mut reaped = stored.ledger.clone();

@@ -144,11 +144,11 @@ impl Ledger {
         Ok(done)
     }
 
-    /// Whether a run that somebody asked for could start now.
-    pub(crate) fn is_asked_for(&self, now_ms: u64) -> bool {
-        let asked =
-            |pending: &Pending| !pending.via.is_schedule() && pending.not_before_ms <= now_ms;
-        self.running.is_empty() && self.pending.iter().any(asked)
+    /// Whether a run that is to come besides the ticks above the cursor could start now.
+    pub(crate) fn is_waiting(&self, now_ms: u64) -> bool {
+        let may = |pending: &Pending| self.paused.is_none() || !pending.via.is_schedule();
+        let could = |pending: &Pending| may(pending) && pending.not_before_ms <= now_ms;
+        self.running.is_empty() && self.pending.iter().any(could)
     }
 
     fn enter(&mut self, tick: i64, via: Via, id: &str, now_ms: u64) {
