@@ -302,8 +302,10 @@ impl Ledger {
         &self.versions.current
     }
 
-    /// The store is behind what this node has seen: nothing up to `until` is known, so none of it may run (again).
+    /// The store is behind what this node has seen: nothing up to `until` is known, so none of it may run (again), nor
+    /// what was still to come besides.
     pub(crate) fn lost_data(&mut self, until: i64) {
+        self.give_up_pending(Outcome::Unknown, |_| true);
         if until > self.cursor {
             self.dispose(self.cursor + 1, until, Outcome::Unknown);
         }
@@ -331,6 +333,19 @@ impl Ledger {
                 });
             }
         }
+    }
+
+    /// Gives up runs that were to come.
+    fn give_up_pending(&mut self, outcome: Outcome, which: impl Fn(&Pending) -> bool) {
+        let version = self.version().to_owned();
+        let (given_up, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(which);
+        self.pending = kept;
+        let records = given_up
+            .iter()
+            .map(|pending| TickRecord::given_up(pending, version.clone(), outcome));
+        self.out.extend(records);
     }
 
     /// Enters what was decided about the specification in force. If another one is put in force, that is from now on: what

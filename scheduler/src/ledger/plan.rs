@@ -4,7 +4,7 @@ use leasehold_spec::{Misfire, Overlap};
 
 use crate::planted::{Bug, planted};
 
-use super::{Ledger, Outcome, Pending, Running, TickRecord, Timing, Via};
+use super::{Ledger, Outcome, Pending, Running, Timing, Via};
 
 /// A job's next step.
 #[derive(Debug, PartialEq, Eq)]
@@ -266,16 +266,8 @@ impl Planning<'_> {
         for run in &mut ledger.running {
             run.cancelled |= run.via.is_schedule();
         }
-        let version = ledger.version().to_owned();
-        let (given_up, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut ledger.pending)
-            .into_iter()
-            .partition(|pending| pending.via.is_schedule());
-        ledger.pending = kept;
-        for pending in given_up {
-            ledger
-                .out
-                .push(TickRecord::given_up(&pending, version.clone()));
-        }
+        let of_schedule = |pending: &Pending| pending.via.is_schedule();
+        ledger.give_up_pending(Outcome::SkippedOverlap, of_schedule);
         self.queue(ledger, tick);
     }
 }

@@ -174,17 +174,19 @@ impl TickRecord {
         }
     }
 
-    /// Of a queued tick, or of an attempt to come, that gave way to a later tick.
-    pub(super) fn given_up(pending: &Pending, version: String) -> Self {
+    /// Of a run that was to come, and does not.
+    pub(super) fn given_up(pending: &Pending, version: String, outcome: Outcome) -> Self {
         Self {
             // The first attempt of a queued tick never was: it is a tick that nobody ran.
-            attempt: if pending.is_retry() {
-                pending.attempt
-            } else {
+            attempt: if pending.is_queued() {
                 0
+            } else {
+                pending.attempt
             },
+            via: pending.via,
+            id: pending.id.clone(),
             version: Some(version),
-            ..Self::range(pending.tick, pending.tick, Outcome::SkippedOverlap)
+            ..Self::range(pending.tick, pending.tick, outcome)
         }
     }
 

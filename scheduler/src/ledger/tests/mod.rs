@@ -221,6 +221,38 @@ fn after_data_loss_nothing_that_a_live_node_knows_runs_again() {
     assert_eq!(at(&mut ledger, 151_000), claim_of(151));
 }
 
+/// What waited then may have run since.
+#[test]
+fn after_a_step_back_of_the_store_nothing_that_waited_runs() {
+    let mut ledger = job(
+        100,
+        &[
+            ("schedule", "*/10 * * * * *"),
+            ("retries", "1"),
+            ("overlap", "queue_all(5)"),
+        ],
+    );
+    let running = start_at(&mut ledger, 110_000);
+    settle(&mut ledger, 120_000);
+    ledger.trigger("asked", 121_000).unwrap();
+    end_at(&mut ledger, &running, Outcome::Failed, 125_000);
+    assert_eq!(ledger.pending.len(), 3);
+    ledger.out.clear();
+    ledger.lost_data(200);
+    assert_eq!(ledger.pending, []);
+    let said: Vec<_> = (ledger.out.iter())
+        .map(|r| (r.start, r.end, r.attempt, r.outcome, r.via, r.id.as_deref()))
+        .collect();
+    let unknown = Outcome::Unknown;
+    let expected = [
+        (120, 120, 0, unknown, Via::Schedule, None),
+        (121, 121, 1, unknown, Via::Trigger, Some("asked")),
+        (110, 110, 2, unknown, Via::Schedule, None),
+        (121, 200, 0, unknown, Via::Schedule, None),
+    ];
+    assert_eq!(said, expected);
+}
+
 #[test]
 fn fields_of_a_later_version_survive_a_write_and_a_later_format_is_refused() {
     let mut value: serde_json::Value = serde_json::from_slice(&ledger(1).encode()).unwrap();
