@@ -66,7 +66,7 @@ pub(crate) async fn reap(
     let mut next: Option<Duration> = None;
     let ttl_ms = u64::try_from(shared.run_ttl.as_millis()).unwrap_or(u64::MAX);
     for run in &ledger.running {
-        if shared.is_running_here(run.fence) {
+        if shared.is_running_here(&run.lease) {
             // This node records its end, whatever it is.
             continue;
         }
@@ -140,7 +140,7 @@ pub(crate) fn start(shared: &Arc<Shared>, claim: Claim) {
     runs.spawn(async move {
         let entry = &*shared.entry(claim.job);
         let running = &claim.running;
-        let unwanted = shared.unwanted(running.fence);
+        let unwanted = shared.unwanted(&running.lease);
         let started = shared.coord.env().now();
         let ended = body(&shared, entry, &claim, &unwanted.0).await;
         let took = shared.coord.env().now().since(started);

@@ -61,8 +61,9 @@ pub(crate) struct Shared {
     pub(crate) control: RegisterHandle,
     /// Which ledgers people changed lately.
     pub(crate) changes: RegisterHandle,
-    /// Runs of this node, by fence, and what ends them when a later tick wants that.
-    pub(crate) unwanted: Mutex<BTreeMap<u64, CancellationToken>>,
+    /// Runs of this node, and what ends them when a later tick wants that. By the ids of their leases: runs of several jobs
+    /// may have one fence.
+    pub(crate) unwanted: Mutex<BTreeMap<String, CancellationToken>>,
     /// Jobs that the dispatcher is to look at, now.
     pub(crate) wakes: mpsc::UnboundedSender<usize>,
 }
@@ -276,24 +277,24 @@ impl Shared {
     }
 
     /// Enters a run of this node; it is taken out when that is dropped.
-    pub(crate) fn unwanted(&self, fence: u64) -> Unwanted<'_> {
+    pub(crate) fn unwanted<'a>(&'a self, lease: &'a str) -> Unwanted<'a> {
         let token = CancellationToken::new();
         let mut unwanted = self.unwanted.lock().unwrap_or_else(PoisonError::into_inner);
-        unwanted.insert(fence, token.clone());
-        Unwanted(token, fence, self)
+        unwanted.insert(lease.to_owned(), token.clone());
+        Unwanted(token, lease, self)
     }
 
     /// Whether a run is this node's, and its end not recorded yet.
-    pub(crate) fn is_running_here(&self, fence: u64) -> bool {
+    pub(crate) fn is_running_here(&self, lease: &str) -> bool {
         let unwanted = self.unwanted.lock().unwrap_or_else(PoisonError::into_inner);
-        unwanted.contains_key(&fence)
+        unwanted.contains_key(lease)
     }
 
     /// Ends the runs of this node that a later tick wants to end.
     pub(crate) fn cancel_unwanted(&self, running: &[Running]) {
         let unwanted = self.unwanted.lock().unwrap_or_else(PoisonError::into_inner);
         for run in running.iter().filter(|run| run.cancelled) {
-            if let Some(token) = unwanted.get(&run.fence) {
+            if let Some(token) = unwanted.get(&run.lease) {
                 token.cancel();
             }
         }
@@ -321,12 +322,12 @@ pub(crate) enum Slot {
 }
 
 /// A run of this node, while it lasts; the token is cancelled when a later tick wants it to end.
-pub(crate) struct Unwanted<'a>(pub(crate) CancellationToken, u64, &'a Shared);
+pub(crate) struct Unwanted<'a>(pub(crate) CancellationToken, &'a str, &'a Shared);
 
 impl Drop for Unwanted<'_> {
     fn drop(&mut self) {
         let unwanted = &self.2.unwanted;
         let mut unwanted = unwanted.lock().unwrap_or_else(PoisonError::into_inner);
-        unwanted.remove(&self.1);
+        unwanted.remove(self.1);
     }
 }

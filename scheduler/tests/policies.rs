@@ -391,3 +391,47 @@ async fn what_waited_when_a_store_was_saved_does_not_run_again_after_it_was_rest
         .collect();
     assert!(twice.is_empty(), "{twice:?}");
 }
+
+/// Runs of several jobs that begin at one instant may have the same fence: each is known by its lease.
+#[tokio::test(start_paused = true)]
+async fn the_next_tick_ends_its_jobs_run_and_no_other_of_that_instant() {
+    let world = World::new().await;
+    let ended: Arc<Mutex<Vec<(String, i64)>>> = Arc::default();
+    let job = |name: &str, words: &[(&str, &str)]| {
+        let ended = Arc::clone(&ended);
+        Job::from_macro(name, &[], words, Vec::new(), move |ctx: JobContext| {
+            let ended = Arc::clone(&ended);
+            async move {
+                ctx.cancelled().cancelled().await;
+                let end = (ctx.job().to_owned(), ctx.tick_unix_s());
+                ended.lock().unwrap().push(end);
+                Err::<(), BoxError>("told to stop".into())
+            }
+        })
+    };
+    let gives_way = [
+        ("schedule", "*/10 * * * * *"),
+        ("overlap", "cancel_running"),
+    ];
+    let stays = [("schedule", "*/10 * * * * *")];
+    let jobs = [
+        job("a stays", &stays),
+        job("gives way", &gives_way),
+        job("z stays", &stays),
+    ];
+    let node = world.node(|b| b.jobs(jobs)).await;
+    world.pass(seconds(105)).await;
+    let fences = |records: &[TickRecord]| -> Vec<_> { records.iter().map(|r| r.fence).collect() };
+    {
+        let ended = ended.lock().unwrap();
+        let is_it = |(job, _): &(String, i64)| job == "gives way";
+        assert!(ended.iter().all(is_it), "{ended:?}");
+        assert!(ended.len() >= 9, "{ended:?}");
+    }
+    node.drain().await;
+    let mut first = Vec::new();
+    for job in ["a stays", "gives way", "z stays"] {
+        first.push(fences(&world.records(job).await)[0].unwrap());
+    }
+    assert!(first.iter().all(|fence| *fence == first[0]), "{first:?}");
+}
