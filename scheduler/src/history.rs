@@ -1,7 +1,5 @@
 //! History: ended ticks, beyond what the ledger carries.
 
-use std::time::Duration;
-
 use leasehold_core::{Coordinator, Expect, Put, RegisterHandle, RegisterReply};
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +7,10 @@ use crate::Error;
 use crate::job::history_name;
 use crate::ledger::TickRecord;
 use crate::planted::{Bug, planted};
-use crate::registers::{LedgerRegister, Stored, put_until_answered};
+use crate::registers::{KEPT_FOR, LedgerRegister, Stored, put_until_answered};
 
 /// How many records of a job are kept.
 const KEPT: usize = 256;
-/// For how long, after the latest one: also a yearly job's last runs can be looked up.
-const KEPT_FOR: Duration = Duration::from_secs(400 * 24 * 3600);
 const FORMAT: u32 = 1;
 
 #[derive(Serialize, Deserialize)]

@@ -12,6 +12,9 @@ use crate::Error;
 use crate::ledger::Ledger;
 
 const RETRY: Duration = Duration::from_millis(100);
+/// For how long a job's ledger and its history are kept, after the latest write: a yearly job's last runs can be looked up,
+/// and what people told a job (a pause, what it is) outlasts a fleet that is away for months.
+pub(crate) const KEPT_FOR: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// A ledger, and the version it was read or written at.
 #[derive(Debug, Clone)]
@@ -119,7 +122,7 @@ impl LedgerRegister {
     /// Writes `ledger` if the version is still that of `from`.
     pub(crate) async fn swap(&self, from: Option<u64>, ledger: Ledger) -> Result<Swap, Error> {
         let expect = from.map_or(Expect::Absent, Expect::Version);
-        let put = Put::new(ledger.encode()).expect(expect);
+        let put = Put::new(ledger.encode()).expect(expect).ttl(KEPT_FOR);
         match put_until_answered(&self.coord, &self.register, &put).await? {
             (RegisterReply::Written { version }, _) => Ok(Swap::Done(Stored { ledger, version })),
             (RegisterReply::Conflict(current), unsure) => Ok(Swap::Moved {

@@ -70,9 +70,9 @@ pub(crate) async fn reap(
             // This node records its end, whatever it is.
             continue;
         }
-        // A lease lasts for a TTL in any case.
+        // A lease lasts for a TTL in any case. A claim of the future is of a clock that was set back since: it says nothing.
         let left = (run.claimed_ms.saturating_add(ttl_ms)).saturating_sub(now_ms);
-        let left = if left > 0 {
+        let left = if (1..=ttl_ms).contains(&left) {
             Duration::from_millis(left)
         } else {
             if planted(Bug::LiveIsReaped) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
 use leasehold_core::{Class, Coordinator, Env, Put};
-use leasehold_scheduler::{BoxError, Builder, Job, Outcome, Scheduler, history};
+use leasehold_scheduler::{BoxError, Builder, Job, Jobs, Outcome, Scheduler, Spec, history};
 use support::{Node, Row, Rows, counting};
 
 fn setup() -> (Env, MemoryStore, Rows) {
@@ -260,6 +260,27 @@ async fn a_rare_jobs_ledger_is_touched_every_day_and_so_never_expires() {
         last = register.version;
     }
     node.drain().await;
+}
+
+/// Nobody writes it meanwhile: a pause, or what a job of the store is, is not forgotten after a month.
+#[tokio::test(start_paused = true)]
+async fn what_a_job_was_told_outlasts_a_fleet_that_is_away_for_months() {
+    let (env, store, rows) = setup();
+    let node = Node::start(&store, &env, vec![counting("job", "0 0 1 7 *", &rows)]).await;
+    env.sleep(Duration::from_secs(5)).await;
+    let coord = Coordinator::builder(store.clone(), "test").env(env.clone());
+    let coord = coord.connect().await.unwrap();
+    let jobs = Jobs::new(&coord);
+    jobs.pause("job", "for a while").await.unwrap();
+    let spec = Spec::from_words([("schedule", "0 7 * * *")]).unwrap();
+    jobs.define("report", "report", &spec, ()).await.unwrap();
+    node.drain().await;
+    for job in ["job", "report"] {
+        let ledger = Class::internal("~ledger").resource(job).unwrap();
+        let register = coord.register_of(ledger).get().await.unwrap().unwrap();
+        let left = register.expires_us - coord.store_now().wall_us;
+        assert!(left > 366 * 24 * 3600 * 1_000_000, "{job}: {left}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

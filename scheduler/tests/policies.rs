@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
 use leasehold_core::{Coordinator, Env, Moment};
-use leasehold_scheduler::{BoxError, Builder, Job, JobContext, Outcome, TickRecord, history};
+use leasehold_scheduler::{BoxError, Builder, Job, JobContext, Jobs, Outcome, TickRecord, history};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use support::{Node, Row, Rows};
 
@@ -434,4 +434,27 @@ async fn the_next_tick_ends_its_jobs_run_and_no_other_of_that_instant() {
         first.push(fences(&world.records(job).await)[0].unwrap());
     }
     assert!(first.iter().all(|fence| *fence == first[0]), "{first:?}");
+}
+
+/// A store's clock ran ahead, was believed, and was set right again: claims of that time are in the future.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_lost_under_a_clock_that_was_ahead_is_reaped_all_the_same() {
+    const HOUR_US: i64 = 3_600_000_000;
+    let (world, rows) = (World::new().await, Rows::default());
+    let words = [("schedule", "-"), ("on_crash", "retry")];
+    let job = || [taking("job", &words, seconds(100), &rows)];
+    let first = world.node(|b| b.jobs(job())).await;
+    world.pass(seconds(10)).await;
+    world.store.step_wall_clock(HOUR_US);
+    world.pass(seconds(60)).await;
+    let jobs = Jobs::new(&world.observer);
+    jobs.trigger("job").await.unwrap();
+    world.next_row(&rows).await;
+    let second = world.node(|b| b.jobs(job())).await;
+    world.pass(seconds(10)).await;
+    world.crash(&first);
+    world.store.step_wall_clock(-HOUR_US);
+    let again = world.next_row(&rows).await;
+    assert_eq!(again.node, second.coord.node());
+    world.crash(&second);
 }

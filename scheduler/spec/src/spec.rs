@@ -214,7 +214,8 @@ impl Spec {
     /// The pause after the `attempt`th attempt, counted from 1.
     pub fn pause_after(&self, attempt: u32) -> Duration {
         let doublings = attempt.saturating_sub(1).min(16);
-        (self.backoff * 2_u32.pow(doublings)).min(LONGEST_BACKOFF.max(self.backoff))
+        let pause = self.backoff.saturating_mul(2_u32.pow(doublings));
+        pause.min(LONGEST_BACKOFF.max(self.backoff))
     }
 }
 

@@ -295,6 +295,12 @@ fn attempts_and_their_pauses() {
     let spec = daily(&[("on_crash", "retry"), ("backoff", "2h")]).unwrap();
     assert_eq!((spec.attempts(false), spec.attempts(true)), (1, 2));
     assert_eq!(spec.pause_after(5), hours(2));
+    // Longer than can be doubled.
+    let longest = Duration::from_secs(u64::MAX);
+    let backoff = format!("{}s", u64::MAX);
+    let words = [("schedule", "-"), ("retries", "9"), ("backoff", &*backoff)];
+    let spec = Spec::from_words(words).unwrap();
+    assert_eq!(spec.pause_after(5), longest);
 }
 
 fn durations() -> impl Strategy<Value = String> {

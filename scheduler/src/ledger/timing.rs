@@ -29,7 +29,8 @@ impl Timing<'_> {
         }
         let gap = self.next(tick).map_or(i64::MAX, |next| next - tick);
         let gap_ms = u64::try_from(gap).unwrap_or(u64::MAX).saturating_mul(1000);
-        nominal_ms + chance(self.job, tick) % jitter_ms.min(gap_ms).max(1)
+        let late_ms = chance(self.job, tick) % jitter_ms.min(gap_ms).max(1);
+        nominal_ms.saturating_add(late_ms)
     }
 
     /// How many seconds before its start a tick may lie.
