@@ -311,6 +311,14 @@ impl<'a> Facts<'a> {
         last.is_some_and(|state| state.seen.running.iter().any(is_it)) && !self.is_served(job)
     }
 
+    /// When a body's run was claimed: the store may forget that before it starts.
+    pub(super) fn claimed(&self, body: &Body<'_>) -> Duration {
+        let is_it = |run: &Entry| (run.tick, run.fence) == (body.tick, body.fence);
+        let mut states = self.jobs[body.job].states.iter();
+        let claim = states.find(|state| state.seen.running.iter().any(is_it));
+        claim.map_or(body.started, |state| state.at.min(body.started))
+    }
+
     /// The write after which a tick could not be claimed any more: what a report is to show.
     pub(super) fn near(&self, job: usize, tick: i64) -> usize {
         let job = &self.jobs[job];

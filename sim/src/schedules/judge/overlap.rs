@@ -28,7 +28,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
 
 fn overlaps(facts: &Facts<'_>, earlier: &Body<'_>, later: &Body<'_>) -> bool {
     let between = Span {
-        from: earlier.started,
+        from: facts.claimed(earlier),
         to: later.started,
     };
     let works = earlier.ended.is_none_or(|(ended, _)| ended > later.started);

@@ -17,6 +17,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
             let at = facts.near(number, tick);
             violations.push(Violation::new("every tick has one outcome", at, text));
         };
+        let lost = lost_to(facts, job);
         for tick in nominal(facts, job) {
             let (ranges, attempts) = records_of(job.records, tick);
             let numbers = attempts.iter().map(|record| record.attempt);
@@ -29,8 +30,11 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
             // All but the last one say that another is to follow.
             let is_one = is_in_order && over + 1 == attempts.len();
             let is_to_come = is_in_order && over == attempts.len() && is_open(facts, job, tick);
+            let is_unknown = ranges.iter().any(|r| r.outcome == Outcome::Unknown);
             match (ranges.len(), attempts.len()) {
                 (1, 0) => {}
+                // What was on its way to history when the store lost its data stands beside what is said since.
+                _ if is_unknown && tick <= lost => {}
                 (0, 0) if is_open(facts, job, tick) => {}
                 (0, 0) => wrong(tick, "it has none".into()),
                 (0, _) if is_one || is_to_come => {}
@@ -50,10 +54,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
         let is_forgotten = |record: &Record| {
             let of = |body: &&Body<'_>| body.job == number && Some(body.fence) == record.fence;
             let body = facts.bodies.iter().find(of);
-            // It may be as old as its lease when its body starts.
-            let claimed =
-                |body: &Body<'_>| body.started.saturating_sub(facts.history.setting.run_ttl);
-            body.is_some_and(|body| facts.forgot_in(Span::since(claimed(body))))
+            body.is_some_and(|body| facts.forgot_in(Span::since(facts.claimed(body))))
         };
         let is_late = |record: &&Record| record.late && record.end > known && !is_forgotten(record);
         for late in job.records.iter().filter(is_late) {
@@ -87,7 +88,13 @@ fn is_open(facts: &Facts<'_>, job: &JobFacts<'_>, tick: i64) -> bool {
 fn nominal(facts: &Facts<'_>, job: &JobFacts<'_>) -> BTreeSet<i64> {
     let known = known_from(facts, job);
     let ticks = job.periods.iter().flat_map(Period::ticks);
-    ticks.filter(|tick| *tick > known).collect()
+    // It may have been further once, before the store lost that.
+    let passed = job.states.last().map(|state| state.seen.cursor);
+    let passed = passed.filter(|_| !facts.forgot.is_empty());
+    let passed = passed.unwrap_or(i64::MAX);
+    ticks
+        .filter(|tick| *tick > known && *tick <= passed)
+        .collect()
 }
 
 /// Above which tick all is accounted for: where the ledger began, after the store last lost its data.
@@ -95,6 +102,16 @@ fn known_from(facts: &Facts<'_>, job: &JobFacts<'_>) -> i64 {
     let is_last = |at: Duration| facts.forgot.iter().all(|forgot| at > *forgot);
     let first = job.states.iter().find(|state| is_last(state.at));
     first.map_or(i64::MAX, |state| state.seen.cursor)
+}
+
+/// Up to which tick the ledger knew, before the store last lost its data.
+fn lost_to(facts: &Facts<'_>, job: &JobFacts<'_>) -> i64 {
+    let Some(last) = facts.forgot.iter().max() else {
+        return i64::MIN;
+    };
+    let before = job.states.iter().filter(|state| state.at <= *last);
+    let cursors = before.map(|state| state.seen.cursor);
+    cursors.max().unwrap_or(i64::MIN)
 }
 
 /// The ranges that a tick is in, and its attempts in their order.
