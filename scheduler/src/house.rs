@@ -210,7 +210,7 @@ async fn tidy(
 ) -> Result<(), Error> {
     let entry = shared.entry(job);
     // Whoever asked for it says so, and whose run is to be tried again does so, but may be gone before.
-    if stored.ledger.is_waiting(now_ms) {
+    if stored.ledger.is_waiting(now_ms) || stored.ledger.redefined.is_some() {
         shared.wake(job);
     }
     let mut reaped = stored.ledger.clone();

@@ -206,7 +206,11 @@ impl<'a> Looking<'a> {
         if !is_change {
             decision.enter(&mut ledger, now.us);
         } else if matches!(plan, Plan::Wait(_) | Plan::Later) {
-            // The old one has had its due.
+            // The old one has had its due; what a pause kept from running was paused.
+            let pauses = [&ledger.paused, &self.fleet.paused].into_iter().flatten();
+            if let Some(since_ms) = pauses.map(|pause| pause.since_ms).min() {
+                ledger.pass_pause(&timing, since_ms, now.ms);
+            }
             decision.enter(&mut ledger, now.us);
             let (from, to) = (&before.spec, &ledger.spec);
             tracing::info!(job = entry.job(), ?from, ?to, "specification changed");

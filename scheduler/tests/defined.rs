@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use leasehold_core::store::MemoryStore;
-use leasehold_core::{Coordinator, Env};
+use leasehold_core::{Class, Coordinator, Env, Expect, Put};
 use leasehold_scheduler::{BoxError, Error, Job, JobContext, Jobs, Outcome, Spec, history};
 use support::{Node, Rows, counting};
 
@@ -302,5 +302,28 @@ async fn what_programs_define_and_what_cannot_be_given_is_refused() {
         error.starts_with("the payload of job `acme` is not what its kind takes"),
         "{error}"
     );
+    node.drain().await;
+}
+
+/// Whoever changed it may be gone before nodes were told; its next tick is months away.
+#[tokio::test(start_paused = true)]
+async fn what_nobody_was_told_of_comes_into_force_all_the_same() {
+    let world = World::new().await;
+    let node = world.node(&["report"]).await;
+    world.sleep(5).await;
+    let yearly = every("0 0 1 7 *");
+    let define = world.jobs.define("acme", "report", &yearly, "for acme");
+    define.await.unwrap();
+    world.sleep(10).await;
+    let ledger = Class::internal("~ledger").resource("acme").unwrap();
+    let ledger = world.coord.register_of(ledger);
+    let found = ledger.get().await.unwrap().unwrap();
+    let mut words: serde_json::Value = serde_json::from_slice(&found.value).unwrap();
+    words["redefined"] = words["defined"].clone();
+    words["redefined"]["spec"]["schedule"] = "* * * * * *".into();
+    let put = Put::new(words.to_string()).expect(Expect::Version(found.version));
+    ledger.put(&put).await.unwrap();
+    world.sleep(15).await;
+    assert!(world.given.take().len() >= 5);
     node.drain().await;
 }

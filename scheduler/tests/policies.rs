@@ -11,11 +11,12 @@ use std::time::Duration;
 use leasehold_core::store::{Faults, FaultyStore, MemoryStore};
 use leasehold_core::{Coordinator, Env, Moment};
 use leasehold_scheduler::{BoxError, Builder, Job, JobContext, Jobs, Outcome, TickRecord, history};
-use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use support::{Node, Row, Rows};
 
 const RUN_TTL: Duration = seconds(6);
 const AWAY: &str = "leasehold_scheduler_store_away_seconds";
+const DEPARTURE: &str = "leasehold_store_clock_departure_seconds";
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -90,6 +91,54 @@ fn ticks(rows: &Rows) -> Vec<i64> {
     rows.take().iter().map(|row| row.tick).collect()
 }
 
+/// A gauge, if it was set since the last call.
+fn gauge(snapshotter: &Snapshotter, name: &str) -> Option<f64> {
+    let all = snapshotter.snapshot().into_vec();
+    all.into_iter()
+        .filter(|(key, ..)| key.key().name() == name)
+        .find_map(|(.., value)| match value {
+            DebugValue::Gauge(value) => Some(value.into_inner()),
+            _ => None,
+        })
+}
+
+/// A store's clock that jumps a minute ahead starts nothing until it has been steady for half a minute; the gauge says by
+/// how much it left its course. Then the ticks of the minute that never was are over, and the others run.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_a_minute_ahead_holds_claims_and_raises_an_alarm() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let (world, rows) = (World::new().await, Rows::default());
+    let words = [("schedule", "* * * * * *")];
+    let job = || [taking("job", &words, Duration::ZERO, &rows)];
+    let nodes = [
+        world.node(|b| b.jobs(job())).await,
+        world.node(|b| b.jobs(job())).await,
+    ];
+    world.pass(seconds(10)).await;
+    world.store.step_wall_clock(60_000_000);
+    world.pass(seconds(2)).await;
+    let before = ticks(&rows);
+    world.pass(seconds(20)).await;
+    assert_eq!(ticks(&rows), [0; 0], "started by a clock that jumped");
+    let departure = gauge(&snapshotter, DEPARTURE).unwrap();
+    assert!((59.0..61.0).contains(&departure), "{departure}");
+    world.pass(seconds(30)).await;
+    let after = ticks(&rows);
+    assert!(after.len() > 10, "{after:?}");
+    let last = before.last().unwrap();
+    assert!((80..110).contains(&(after[0] - last)), "{after:?}");
+    for node in nodes {
+        node.drain().await;
+    }
+    let records = world.records("job").await;
+    let missed = |record: &&TickRecord| record.outcome == Outcome::Missed;
+    let missed: Vec<_> = records.iter().filter(missed).collect();
+    assert_eq!(missed.len(), 1, "{records:?}");
+    assert_eq!((missed[0].start, missed[0].end), (last + 1, after[0] - 1));
+}
+
 /// A store that is away for a minute costs no tick of the window: each runs once, in its order, and the metric says for
 /// how long nothing could.
 #[tokio::test(start_paused = true)]
@@ -97,15 +146,7 @@ async fn a_store_that_is_away_for_a_minute_costs_no_tick_of_the_window() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let _recording = metrics::set_default_local_recorder(&recorder);
-    let away = || {
-        let all = snapshotter.snapshot().into_vec();
-        all.into_iter()
-            .filter(|(key, ..)| key.key().name() == AWAY)
-            .find_map(|(.., value)| match value {
-                DebugValue::Gauge(value) => Some(value.into_inner()),
-                _ => None,
-            })
-    };
+    let away = || gauge(&snapshotter, AWAY);
     let (world, rows) = (World::new().await, Rows::default());
     let words = [
         ("schedule", "*/2 * * * * *"),

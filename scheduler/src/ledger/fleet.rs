@@ -115,24 +115,28 @@ impl Ledger {
         self.resumed = self.resumed.max(until);
         match how {
             Resume::WhereItStopped => self.wanted_until = self.wanted_until.max(until),
-            Resume::FromNow => {
-                // What was due before was not kept from running by it.
-                let since = i64::try_from(since_ms / 1000).unwrap_or(i64::MAX);
-                let from = self.cursor.max(since.saturating_sub(ON_THE_WAY_S));
-                let due = timing.next(from);
-                let is_due = |tick: &i64| timing.start_ms(*tick) <= until_ms;
-                let Some(first) = due.filter(is_due) else {
-                    return;
-                };
-                let end = match timing.previous(until + 1) {
-                    Some(last) if !is_due(&last) => last - 1,
-                    _ => until,
-                };
-                if let Some(missed) = timing.next(self.cursor).filter(|tick| *tick < first) {
-                    self.dispose(missed, first - 1, Outcome::Missed);
-                }
-                self.dispose(first, end, Outcome::Paused);
-            }
+            Resume::FromNow => self.pass_pause(timing, since_ms, until_ms),
         }
+    }
+
+    /// Records the ticks of a pause up to `until_ms` as paused.
+    pub(crate) fn pass_pause(&mut self, timing: &Timing<'_>, since_ms: u64, until_ms: u64) {
+        let until = i64::try_from(until_ms / 1000).unwrap_or(i64::MAX);
+        // What was due before was not kept from running by it.
+        let since = i64::try_from(since_ms / 1000).unwrap_or(i64::MAX);
+        let from = self.cursor.max(since.saturating_sub(ON_THE_WAY_S));
+        let due = timing.next(from);
+        let is_due = |tick: &i64| timing.start_ms(*tick) <= until_ms;
+        let Some(first) = due.filter(is_due) else {
+            return;
+        };
+        let end = match timing.previous(until + 1) {
+            Some(last) if !is_due(&last) => last - 1,
+            _ => until,
+        };
+        if let Some(missed) = timing.next(self.cursor).filter(|tick| *tick < first) {
+            self.dispose(missed, first - 1, Outcome::Missed);
+        }
+        self.dispose(first, end, Outcome::Paused);
     }
 }
