@@ -1,6 +1,7 @@
 //! Building a scheduler: everything that can be wrong with it is said here, before anything is claimed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -268,6 +269,7 @@ impl Builder {
                 in_force: Mutex::default(),
                 handler: job.handler,
                 kind: None,
+                is_out: AtomicBool::new(false),
             });
         }
         let listed = entries

@@ -1,6 +1,7 @@
 //! Jobs that are defined in the store, and not in a program: which there are. What each is stands in its ledger.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -100,5 +101,6 @@ pub(crate) fn entry(shared: &Shared, name: &str, kind: &str) -> Result<Option<En
         in_force: Mutex::default(),
         handler: Arc::clone(handler),
         kind: Some(kind.to_owned()),
+        is_out: AtomicBool::new(false),
     }))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use leasehold_core::{Moment, RegisterHandle};
@@ -16,7 +17,7 @@ use crate::planted::{Bug, planted};
 use crate::rank::{delta, rank};
 use crate::scheduler::Shared;
 use crate::timetable::{Due, Timetable};
-use crate::{Error, defined};
+use crate::{Error, defined, metrics};
 
 /// Ledgers read in one request, beside the word to the fleet and the latest changes.
 const BATCH: usize = 126;
@@ -318,8 +319,18 @@ impl Dispatcher {
         });
     }
 
-    /// Looks after the jobs that are defined in the store, if it has not been.
+    /// Looks after the jobs that are defined in the store, from now on, and not after those that are not any more.
     fn take_definitions(&mut self, jobs: BTreeMap<String, String>) {
+        for ((name, kind), job) in &self.defined {
+            let is_out = jobs.get(name) != Some(kind);
+            let was_out = (self.shared.entry(*job).is_out).swap(is_out, Ordering::Relaxed);
+            if was_out && !is_out {
+                self.shared.wake(*job);
+            } else if is_out {
+                // Nobody says so any more.
+                metrics::overdue(name, Duration::ZERO);
+            }
+        }
         for (name, kind) in jobs {
             let key = (name, kind);
             if self.defined.contains_key(&key) {
@@ -344,7 +355,11 @@ impl Dispatcher {
         let env = self.shared.coord.env();
         let (job, now) = (report.job, env.now());
         // A yearly job is looked at, and its register written, in time: it would expire else.
-        let latest = now + if self.is_contested(job) { LOOK } else { DAY };
+        let latest = match self.shared.entry(job) {
+            entry if entry.is_out() => Moment::NEVER,
+            _ if self.is_contested(job) => now + LOOK,
+            _ => now + DAY,
+        };
         let local = &mut self.locals[job];
         let before = std::mem::replace(&mut local.state, State::Waiting);
         self.busy -= 1;
@@ -367,7 +382,12 @@ impl Dispatcher {
                 local.cursor = local.cursor.max(cursor);
                 let entry = self.shared.entry(job);
                 tracing::warn!(job = entry.job(), %error, "cannot look after a job; trying again");
-                self.table.set(job, None, Some(now + env.jittered(RETRY)));
+                // What another version wrote stays as it is for a while.
+                let pause = match error {
+                    Error::LedgerTooNew { .. } | Error::LedgerDamaged { .. } => LOOK,
+                    _ => RETRY,
+                };
+                self.table.set(job, None, Some(now + env.jittered(pause)));
             }
         }
         if before == (State::Busy { is_woken: true }) {

@@ -102,7 +102,8 @@ async fn lead(shared: &Shared, leadership: &Leadership) -> bool {
 
 /// Looks through this node's ledgers: writes the leader's term, reaps lost runs, and moves what has ended to history.
 async fn sweep(shared: &Shared, term: u64) -> Result<(), Error> {
-    let jobs: Vec<_> = shared.entries().into_iter().enumerate().collect();
+    let jobs = shared.entries().into_iter().enumerate();
+    let jobs: Vec<_> = jobs.filter(|(_, entry)| !entry.is_out()).collect();
     for jobs in jobs.chunks(BATCH) {
         let ledgers = jobs.iter().map(|(_, entry)| entry.ledger.register.clone());
         let registers: Vec<_> = ledgers.chain([shared.control.clone()]).collect();

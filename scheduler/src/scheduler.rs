@@ -1,6 +1,7 @@
 //! The scheduler: one a process.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -82,6 +83,8 @@ pub(crate) struct Entry {
     pub(crate) handler: Arc<Handler>,
     /// Of a job that is defined in the store.
     pub(crate) kind: Option<String>,
+    /// It was taken out of the store: nobody keeps house for it, nor its ledger from expiring.
+    pub(crate) is_out: AtomicBool,
 }
 
 impl Entry {
@@ -106,6 +109,10 @@ impl Entry {
             job: self.id(),
             spec,
         }
+    }
+
+    pub(crate) fn is_out(&self) -> bool {
+        self.is_out.load(Ordering::Relaxed)
     }
 
     /// Its name, for people: logs, metrics, the context of a run.

@@ -327,3 +327,36 @@ async fn what_nobody_was_told_of_comes_into_force_all_the_same() {
     assert!(world.given.take().len() >= 5);
     node.drain().await;
 }
+
+/// However many jobs come and go: nodes read and write nothing for those that are gone, and look after one that is back.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_was_taken_out_is_looked_after_no_more_until_it_is_back() {
+    let world = World::new().await;
+    let node = world.node(&["report"]).await;
+    let often = every("*/10 * * * * *");
+    world
+        .jobs
+        .define("acme", "report", &often, "first")
+        .await
+        .unwrap();
+    world.sleep(60).await;
+    assert!(!world.given.take().is_empty());
+    world.jobs.undefine("acme").await.unwrap();
+    world.sleep(60).await;
+    world.given.take();
+    let ledger = Class::internal("~ledger").resource("acme").unwrap();
+    let ledger = world.coord.register_of(ledger);
+    let before = ledger.get().await.unwrap().unwrap();
+    // It would be tidied up after a minute.
+    world.sleep(200).await;
+    let after = ledger.get().await.unwrap().unwrap();
+    assert_eq!(after.version, before.version);
+    world
+        .jobs
+        .define("acme", "report", &often, "back")
+        .await
+        .unwrap();
+    world.sleep(30).await;
+    assert!(world.given.take().len() >= 2);
+    node.drain().await;
+}
