@@ -133,7 +133,7 @@ async fn an_error_that_panics_when_it_is_shown_is_a_failure() {
 async fn state_that_panics_when_it_is_cloned_is_a_failure_of_the_run() {
     let world = World::new();
     let job = job(EVERY_SECOND, |ctx| {
-        drop(ctx.state::<Uncloneable>());
+        let _cloned = ctx.state::<Uncloneable>();
         async { Ok(()) }
     });
     let node = Node::try_start(&world.network, &world.env, |b| {
