@@ -72,7 +72,7 @@ fn again(facts: &Facts<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (number, job) in facts.jobs.iter().enumerate() {
         let mut known = BTreeSet::new();
-        for record in &job.records[..] {
+        for record in job.records {
             let ran = record.outcome == Outcome::Ran && !record.late && record.via != Via::Trigger;
             if ran && !known.insert(record.end) && facts.forgot.is_empty() {
                 let text = format!("job {number}: {record}, and it ran before");
