@@ -113,6 +113,14 @@ bugs! {
     OrderAsAdded,
     /// Several could not all be locked, and those that were stay.
     FailedKeepsSome,
+    /// What an entry absorbs goes on by itself, too: units are minted.
+    AbsorbedStays,
+    /// A change of weight applies whatever its number: a late copy gives up what its client has.
+    ReweighOutOfOrder,
+    /// A repeated change of weight counts twice.
+    ReweighCountsTwice,
+    /// A holder grows past those who wait, since what it asks for is free.
+    GrowthOvertakes,
     /// A writer takes one unit of what readers share, not all of it.
     WriterWeighsOne,
     /// A reader is let in past those who wait, since it fits beside those who read.

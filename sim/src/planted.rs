@@ -20,11 +20,21 @@ pub enum Bug {
     Scheduler(scheduler::Bug),
 }
 
+/// No client of a simulation changes its weight: a test of the protocol shows what these break.
+const NOT_PLAYED: &[core::Bug] = &[
+    core::Bug::AbsorbedStays,
+    core::Bug::ReweighOutOfOrder,
+    core::Bug::ReweighCountsTwice,
+    core::Bug::GrowthOvertakes,
+];
+
 impl Bug {
-    /// All of them.
+    /// All of them, but for those that no simulation can show.
     pub fn all() -> impl Iterator<Item = Self> {
+        let shown = |bug: &core::Bug| !NOT_PLAYED.contains(bug);
+        let core = core::Bug::ALL.iter().copied().filter(shown);
         let schedulers = scheduler::Bug::ALL.iter().copied().map(Self::Scheduler);
-        (core::Bug::ALL.iter().copied().map(Self::Core)).chain(schedulers)
+        core.map(Self::Core).chain(schedulers)
     }
 
     /// What is broken, for people.

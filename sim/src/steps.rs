@@ -233,8 +233,15 @@ impl Lease<'_> {
             let own = self.op.rid() == Some(entry.rid);
             let is_end = matches!(self.op, Op::Release(_));
             let ended = own && (is_end || matches!(self.reply, Reply::TooHeavy { .. }));
+            let absorbed = match self.op {
+                Op::Reweigh(ask) => ask.absorb.is_some_and(|other| other.rid == entry.rid),
+                _ => false,
+            };
+            let ended = ended || (absorbed && entry.holds());
             let over = match entry.phase {
                 Phase::Held => self.is_over(entry),
+                // Who changed its weight took its turn.
+                Phase::Granted if entry.weighed > 0 => self.is_over(entry),
                 _ => entry.not_after_us < now_us,
             };
             if !ended && !over {

@@ -4,8 +4,8 @@ use super::record::Closed;
 use super::weight::{Taken, is_too_heavy};
 use super::{
     Acquire, BLOCK_AHEAD_US, CLAIM_WINDOW_US, Capacity, Entry, FRESH_US, HEARTBEAT_US, Handed,
-    Notice, Now, Op, Phase, RANK_STEP_US, Record, Release, Renew, Reply, Revoke, Revoked, Reweigh,
-    Rid, Was, Weight,
+    Notice, Now, Op, Phase, RANK_STEP_US, Record, Release, Renew, Reply, Revoke, Revoked, Rid, Was,
+    Weight,
 };
 use crate::planted::{Bug, planted};
 
@@ -58,9 +58,10 @@ pub fn apply(record: Option<Record>, floor: u64, op: &Op, now: Now) -> Outcome {
     }
 }
 
-struct State {
-    record: Record,
-    now: Now,
+/// A resource while an operation is applied to it.
+pub(super) struct State {
+    pub(super) record: Record,
+    pub(super) now: Now,
     notices: Vec<Notice>,
 }
 
@@ -76,6 +77,10 @@ impl State {
         self.record.closed.retain(|closed| closed.until_us > now);
         self.record.entries.retain_mut(|entry| {
             if entry.phase == Phase::Granted && entry.expires_us <= now {
+                // Who changed its weight took its turn, and no longer asks for what it once asked for.
+                if entry.weighed > 0 {
+                    return false;
+                }
                 // It was given its turn and did not take it: it keeps its place.
                 entry.phase = Phase::Dormant;
                 (entry.first, entry.end) = (0, 0);
@@ -99,7 +104,7 @@ impl State {
 
     /// Makes the next live waiters holders. The first live one that does not fit blocks those behind it, unless it
     /// could never fit: it will be told.
-    fn hand_over(&mut self) {
+    pub(super) fn hand_over(&mut self) {
         let now = self.now;
         let Some(Capacity { size, .. }) = self.capacity() else {
             return;
@@ -197,6 +202,10 @@ impl State {
                 .extend(holders.map(|e| Notice::Contended(e.rid)));
         }
         self.record.entries.push(entry);
+        if waited_for {
+            // What it announces may be more than there was for those before it, who may also all be too heavy.
+            self.hand_over();
+        }
         self.answer(self.record.entries.len() - 1)
     }
 
@@ -248,43 +257,6 @@ impl State {
         }
     }
 
-    fn reweigh(&mut self, ask: &Reweigh) -> Reply {
-        if self.now.lease_us > ask.not_after_us {
-            return Reply::Stale;
-        }
-        let contended = self.is_contended();
-        let Some(at) = self.position(ask.rid) else {
-            return Reply::NotHeld;
-        };
-        let entry = &self.record.entries[at];
-        if !entry.holds() {
-            return Reply::NotHeld;
-        }
-        if ask.change > entry.weighed {
-            let size = self.capacity().map_or(1, |c| c.size);
-            let mut others = Taken::default();
-            for other in self.record.entries.iter().filter(|e| e.holds()) {
-                if other.rid != ask.rid {
-                    others.add(other.weight);
-                }
-            }
-            let grows = match (entry.weight, ask.weight) {
-                (Weight::All, _) => false,
-                (Weight::Units(_), Weight::All) => true,
-                (Weight::Units(had), Weight::Units(asked)) => asked > had,
-            };
-            let entry = &mut self.record.entries[at];
-            entry.weighed = ask.change;
-            if !grows || (!contended && others.leaves(ask.weight, size)) {
-                entry.weight = ask.weight;
-            }
-            self.hand_over();
-        }
-        Reply::Weighed {
-            weight: self.record.entries[at].weight,
-        }
-    }
-
     fn release(&mut self, ask: &Release) -> Reply {
         if self.now.lease_us > ask.not_after_us {
             return Reply::Stale;
@@ -305,23 +277,21 @@ impl State {
                 }
             }
         };
-        self.close(ask);
+        self.close(ask.rid, ask.close_until_us);
         if !planted(Bug::NoHandOver) {
             self.hand_over();
         }
         Reply::Released { was }
     }
 
-    fn close(&mut self, ask: &Release) {
-        if ask.close_until_us <= self.now.lease_us || planted(Bug::NothingClosed) {
+    /// Remembers a request that has ended, until then.
+    pub(super) fn close(&mut self, rid: Rid, until_us: u64) {
+        if until_us <= self.now.lease_us || planted(Bug::NothingClosed) {
             return;
         }
-        match (self.record.closed.iter_mut()).find(|c| c.rid == ask.rid) {
-            Some(closed) => closed.until_us = closed.until_us.max(ask.close_until_us),
-            None => self.record.closed.push(Closed {
-                rid: ask.rid,
-                until_us: ask.close_until_us,
-            }),
+        match (self.record.closed.iter_mut()).find(|c| c.rid == rid) {
+            Some(closed) => closed.until_us = closed.until_us.max(until_us),
+            None => self.record.closed.push(Closed { rid, until_us }),
         }
     }
 
@@ -353,7 +323,7 @@ impl State {
     }
 
     /// Whether a live waiter stands in the queue.
-    fn is_contended(&self) -> bool {
+    pub(super) fn is_contended(&self) -> bool {
         let entries = &self.record.entries;
         entries.iter().any(|e| e.is_live_waiter(self.now))
     }
@@ -367,7 +337,7 @@ impl State {
     }
 
     /// How much there is, by what holders and live waiters announce.
-    fn capacity(&self) -> Option<Capacity> {
+    pub(super) fn capacity(&self) -> Option<Capacity> {
         let speaking = |e: &&Entry| e.holds() || e.is_live_waiter(self.now);
         let announced = self.record.entries.iter().filter(speaking);
         announced.map(Entry::announced).reduce(Capacity::or)

@@ -7,11 +7,14 @@ mod lease;
 mod op;
 mod record;
 mod register;
+mod reweigh;
 mod rid;
 mod weight;
 
 pub use lease::{Outcome, apply};
-pub use op::{Acquire, Handed, Notice, Op, Release, Renew, Reply, Revoke, Revoked, Reweigh, Was};
+pub use op::{
+    Absorbed, Acquire, Handed, Notice, Op, Release, Renew, Reply, Revoke, Revoked, Reweigh, Was,
+};
 #[cfg(feature = "test-util")]
 pub use record::encode_before;
 pub use record::{Closed, Entry, FORMAT, FORMAT_BEFORE, Phase, Record, TooNew, decode, encode};

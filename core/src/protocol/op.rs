@@ -70,7 +70,8 @@ pub struct Renew {
 }
 
 /// Asks to hold this much. Less is given up at once. More is had in place only if it fits and nobody waits: else the
-/// weight stays, and the client queues for the difference.
+/// weight stays, and the client queues for the difference with an entry of its own, which it then has absorbed here. It
+/// extends no lease, and revives none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reweigh {
     /// The acquire that holds.
@@ -81,6 +82,20 @@ pub struct Reweigh {
     pub change: u64,
     /// The weight in all, not a difference: a lost answer must not make a repeat count twice.
     pub weight: Weight,
+    /// How much there is, as this client takes it now. It stands for the entry unless that announced a later one.
+    pub capacity: Capacity,
+    /// The client's other entry that becomes part of this one.
+    pub absorb: Option<Absorbed>,
+}
+
+/// An entry that becomes part of another one of its client. Its weight counts as that one's own, so that growing by it
+/// needs no room and passes nobody. One that does not hold is left as it is, and the rest applies as if it were not named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Absorbed {
+    /// The acquire that ends.
+    pub rid: Rid,
+    /// As [`Release::close_until_us`].
+    pub close_until_us: u64,
 }
 
 /// Ends a hold or a wait. If the waiter was granted meanwhile, the same step hands over.
@@ -161,6 +176,8 @@ pub enum Reply {
     Weighed {
         /// The weight in force, which is not what was asked for if that had to wait.
         weight: Weight,
+        /// Whether others wait: then what is not in use is not to be kept.
+        contended: bool,
     },
     /// Ended.
     Released {

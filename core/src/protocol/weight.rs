@@ -18,6 +18,25 @@ pub enum Weight {
 impl Weight {
     /// One unit.
     pub const ONE: Weight = Weight::Units(NonZeroU32::MIN);
+
+    /// Both together.
+    pub(super) fn and(self, other: Weight) -> Weight {
+        match (self, other) {
+            (Weight::Units(own), Weight::Units(more)) => {
+                Weight::Units(own.saturating_add(more.get()))
+            }
+            _ => Weight::All,
+        }
+    }
+
+    /// Whether `other` is more.
+    pub(super) fn is_below(self, other: Weight) -> bool {
+        match (self, other) {
+            (Weight::All, _) => false,
+            (Weight::Units(_), Weight::All) => true,
+            (Weight::Units(own), Weight::Units(other)) => own < other,
+        }
+    }
 }
 
 impl From<Weight> for u32 {

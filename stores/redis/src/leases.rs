@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use leasehold_core::Moment;
 use leasehold_core::name::Bucket;
-use leasehold_core::protocol::{self, Now, Op, Reply, Revoked, Was, Weight};
+use leasehold_core::protocol::{self, Capacity, Now, Op, Reply, Revoked, Reweigh, Was, Weight};
 use leasehold_core::store::{
     Capabilities, ClockSource, LeaseCall, Leases, ListQuery, Page, Safety, Stamped, StoreError,
 };
@@ -170,7 +170,7 @@ pub(crate) fn put_words(cmd: &mut Cmd, keys: &Keys, calls: &[LeaseCall]) {
                 .arg(ask.rid.to_string())
                 .arg(number(ask.not_after_us))
                 .arg(number(ask.change))
-                .arg(u32::from(ask.weight)),
+                .arg(change_of(ask)),
             Op::Revoke(ask) => cmd
                 .arg(OP_REVOKE)
                 .arg(ask.rid.to_string())
@@ -179,6 +179,19 @@ pub(crate) fn put_words(cmd: &mut Cmd, keys: &Keys, calls: &[LeaseCall]) {
                 .arg(&ask.reason),
             Op::Inspect => cmd.arg(OP_INSPECT),
         };
+    }
+}
+
+/// A change of weight, but for its number: one word, which the script takes apart only if it applies.
+fn change_of(ask: &Reweigh) -> String {
+    let (weight, Capacity { size, revision }) = (u32::from(ask.weight), ask.capacity);
+    let revision = number(revision);
+    match ask.absorb {
+        Some(absorbed) => {
+            let (rid, until_us) = (absorbed.rid, number(absorbed.close_until_us));
+            format!("{weight} {size} {revision} {until_us} {rid}")
+        }
+        None => format!("{weight} {size} {revision} 0 "),
     }
 }
 
@@ -298,6 +311,7 @@ fn reply_of(fields: &[Value]) -> Option<Reply> {
         },
         REPLY_WEIGHED => Reply::Weighed {
             weight: Weight::from(u32::try_from(at(1)?).ok()?),
+            contended: at(2)? == 1,
         },
         REPLY_REVOKED => Reply::Revoked,
         REPLY_RELEASED => Reply::Released {

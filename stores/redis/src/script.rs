@@ -139,6 +139,7 @@ fn constant(name: &str) -> Option<String> {
         "META_FORMAT" => META_FORMAT,
         // A uuid without hyphens.
         "NODE_CHARS" => 32,
+        "MOST_UNITS" => u32::MAX.into(),
         "FORMAT" => return Some(char::from(protocol::FORMAT).into()),
         "FORMAT_BEFORE" => return Some(char::from(protocol::FORMAT_BEFORE).into()),
         "NEVER" => LARGEST,

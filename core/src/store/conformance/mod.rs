@@ -26,6 +26,7 @@ pub mod queue;
 pub mod registers;
 pub mod requests;
 pub mod revoke;
+pub mod reweigh;
 pub mod weights;
 
 pub use context::{Context, Grant, Opened};
@@ -80,7 +81,18 @@ macro_rules! conformance_tests {
             weights: all_of_it_waits_for_everybody_and_keeps_everybody_out,
             weights: the_capacity_of_the_highest_revision_counts,
             weights: what_can_never_fit_is_told_so,
-            weights: a_weight_changes_in_place,
+            weights: a_capacity_that_rises_serves_those_who_wait,
+            weights: the_expiry_of_a_large_one_serves_all_who_fit,
+            reweigh: a_weight_changes_in_place,
+            reweigh: a_repeated_change_of_weight_counts_once,
+            reweigh: what_shrinks_serves_those_who_wait,
+            reweigh: an_entry_absorbs_another_of_its_client,
+            reweigh: what_is_absorbed_is_had_whatever_is_asked_for,
+            reweigh: only_what_holds_is_absorbed,
+            reweigh: a_change_of_weight_lets_leases_end,
+            reweigh: a_change_of_weight_announces_the_capacity,
+            reweigh: a_capacity_that_falls_drains,
+            reweigh: who_became_too_heavy_blocks_nobody,
             revoke: a_revoked_holder_is_told_and_renewed_no_more,
             revoke: a_revocation_is_of_one_holder,
             lists: a_listing_finds_all_that_begin_with_a_prefix,
@@ -144,6 +156,7 @@ mod tests {
             ("registers", include_str!("registers.rs")),
             ("requests", include_str!("requests.rs")),
             ("revoke", include_str!("revoke.rs")),
+            ("reweigh", include_str!("reweigh.rs")),
             ("weights", include_str!("weights.rs")),
         ] {
             for case in text.split("pub async fn ").skip(1) {

@@ -2,20 +2,20 @@
 
 use std::num::NonZeroU32;
 
-use super::context::{LONG, name};
+use super::context::{LONG, SLACK, name};
 use super::{Context, Opened};
 use crate::name::ResourceName;
-use crate::protocol::{Acquire, Capacity, Op, Reply, Reweigh, Rid, Was, Weight};
+use crate::protocol::{Acquire, Capacity, Op, Reply, Rid, Was, Weight};
 
-fn units(units: u32) -> Weight {
+pub(super) fn units(units: u32) -> Weight {
     Weight::Units(NonZeroU32::new(units).expect("a weight of some units"))
 }
 
-fn of(size: u32) -> Capacity {
+pub(super) fn of(size: u32) -> Capacity {
     Capacity { size, revision: 0 }
 }
 
-fn ask(session: &Opened, weight: Weight, capacity: Capacity) -> Acquire {
+pub(super) fn ask(session: &Opened, weight: Weight, capacity: Capacity) -> Acquire {
     Acquire {
         weight,
         capacity,
@@ -23,20 +23,11 @@ fn ask(session: &Opened, weight: Weight, capacity: Capacity) -> Acquire {
     }
 }
 
-async fn reweigh(
-    session: &Opened,
-    lock: &ResourceName,
-    rid: Rid,
-    change: u64,
-    weight: Weight,
-) -> Reply {
-    let reweigh = Reweigh {
-        rid,
-        not_after_us: session.not_after_us(),
-        change,
-        weight,
-    };
-    session.run(lock, Op::Reweigh(reweigh)).await
+/// How much each of those who hold has, in the order in which they came.
+pub(super) async fn held(session: &Opened, lock: &ResourceName) -> Vec<(Rid, u32)> {
+    let record = session.inspect(lock).await.unwrap_or_default();
+    let holders = record.entries.iter().filter(|e| e.holds());
+    holders.map(|e| (e.rid, u32::from(e.weight))).collect()
 }
 
 /// As many as fit, and not one more.
@@ -142,36 +133,63 @@ pub async fn what_can_never_fit_is_told_so(cx: &Context) {
         revision: 1,
     };
     let small = ask(&one, units(1), less);
-    assert_eq!(one.queued(&lock, &small).await, 1);
     one.granted(&lock, &small).await;
     let reply = one.run(&lock, Op::Acquire(heavy.clone())).await;
     assert_eq!(reply, Reply::TooHeavy { capacity: 2 });
     assert_eq!(one.release(&lock, heavy.rid).await, Was::Absent);
 }
 
-/// Weights are absolute: a repeat counts once. They shrink at once, and grow in place while nobody waits.
-pub async fn a_weight_changes_in_place(cx: &Context) {
+/// More than there was is there at once for who stood before the one who says so.
+pub async fn a_capacity_that_rises_serves_those_who_wait(cx: &Context) {
     let one = cx.session().await;
-    let lock = name("reweighed");
-    let holder = ask(&one, units(1), of(3));
-    one.granted(&lock, &holder).await;
-    let weighed = |weight| Reply::Weighed { weight };
-    for _ in 0..2 {
-        let reply = reweigh(&one, &lock, holder.rid, 1, units(2)).await;
-        assert_eq!(reply, weighed(units(2)));
+    if !one.capabilities().fifo {
+        return;
     }
-    let reply = reweigh(&one, &lock, holder.rid, 2, units(4)).await;
-    assert_eq!(reply, weighed(units(2)), "there are three");
-    let waiter = ask(&one, units(2), of(3));
-    one.queued(&lock, &waiter).await;
-    let reply = reweigh(&one, &lock, holder.rid, 3, units(3)).await;
-    assert_eq!(reply, weighed(units(2)), "someone waits");
-    // Late, of before.
-    let reply = reweigh(&one, &lock, holder.rid, 1, units(1)).await;
-    assert_eq!(reply, weighed(units(2)));
-    let reply = reweigh(&one, &lock, holder.rid, 4, units(1)).await;
-    assert_eq!(reply, weighed(units(1)));
-    one.granted(&lock, &waiter).await;
-    let stranger = reweigh(&one, &lock, one.rid(), 1, units(1)).await;
-    assert_eq!(stranger, Reply::NotHeld);
+    let lock = name("rises");
+    one.granted(&lock, &ask(&one, units(2), of(2))).await;
+    let waiters = [1, 2, 2].map(|weight| ask(&one, units(weight), of(2)));
+    for (ahead, waiter) in (0..).zip(&waiters) {
+        assert_eq!(one.queued(&lock, waiter).await, ahead);
+    }
+    let more = Capacity {
+        size: 5,
+        revision: 1,
+    };
+    assert_eq!(one.queued(&lock, &ask(&one, units(1), more)).await, 1);
+    let [first, second, third] = waiters.map(|ask| (ask.rid, u32::from(ask.weight)));
+    let holders = held(&one, &lock).await;
+    assert_eq!(holders[1..], [first, second]);
+    assert!(!holders.contains(&third));
+}
+
+/// The end of a large one serves all who fit, in their order, and keeps the rest.
+pub async fn the_expiry_of_a_large_one_serves_all_who_fit(cx: &Context) {
+    let one = cx.session().await;
+    if !one.capabilities().fifo {
+        return;
+    }
+    let (short, lock) = (one.short_ttl(), name("large-expires"));
+    let large = Acquire {
+        weight: units(5),
+        capacity: of(6),
+        ..one.ask(short)
+    };
+    one.granted(&lock, &large).await;
+    let small = ask(&one, units(1), of(6));
+    one.granted(&lock, &small).await;
+    let waiters = [2, 2, 3, 1].map(|weight| ask(&one, units(weight), of(6)));
+    for (ahead, waiter) in (0..).zip(&waiters) {
+        assert_eq!(one.queued(&lock, waiter).await, ahead);
+    }
+    cx.env().sleep(short + SLACK).await;
+    // Any call sees the end; this one's own is behind the head, which does not fit.
+    assert_eq!(one.queued(&lock, &waiters[3]).await, 1);
+    one.granted(&lock, &waiters[0]).await;
+    one.granted(&lock, &waiters[1]).await;
+    assert_eq!(one.queued(&lock, &waiters[2]).await, 0);
+    assert_eq!(one.release(&lock, small.rid).await, Was::Held);
+    assert_eq!(one.queued(&lock, &waiters[2]).await, 0, "two of three");
+    assert_eq!(one.release(&lock, waiters[1].rid).await, Was::Held);
+    one.granted(&lock, &waiters[2]).await;
+    one.granted(&lock, &waiters[3]).await;
 }

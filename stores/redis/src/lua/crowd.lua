@@ -245,8 +245,9 @@ local function crowds()
       end
       stand(crowd, entry, place)
       write(crowd, entry, place)
-      -- Those before it may all be too heavy, and so in nobody's way.
-      if contended and has_room(head) then head[$SETTLED] = 0 end
+      -- What it announces may be more than there was for those before it, who may also all be too heavy.
+      local installed = contended and has_room(head) and hand_over(crowd, entry[$RID])
+      if installed then return granted(installed, head[$FRESH] + head[$PALE] > 0) end
       return answer_waiter(crowd, head[$FRESH] - 1, place)
     end
 
@@ -272,20 +273,37 @@ local function crowds()
       return { $REPLY_RELEASED, was }
     end
 
-    local function reweigh(crowd, entry, place, change, weight)
+    -- Ends the entry that becomes part of the one of `rid`; answers what it had.
+    local function absorb(crowd, rid, absorbed, until_us)
+      local other = is_absorbable(absorbed, rid) and find(crowd, absorbed)
+      if not other or not holds(other) then return end
+      call('HDEL', crowd.entries, absorbed)
+      unhold(crowd, other)
+      if until_us > lease_us then seldom().close(crowd, absorbed, until_us) end
+      return other[$WEIGHT]
+    end
+
+    local function reweigh(crowd, entry, place, change, text)
+      local head = crowd.head
       if change > entry[$WEIGHED] then
-        local head = crowd.head
-        local contended = head[$FRESH] + head[$PALE] > 0
-        local had = entry[$WEIGHT]
-        local grows = had ~= ALL and (weight == ALL or weight > had)
-        entry[$WEIGHED] = change
-        take(crowd, had, -1)
-        if not grows or (not contended and fits(head, weight, head[$SIZE])) then entry[$WEIGHT] = weight end
+        local weight, size, revision, until_us, other = change_of(text)
+        local absorbed = absorb(crowd, entry[$RID], other, until_us)
+        size, revision = better(entry[$CAPACITY], entry[$REVISION], size, revision)
+        if size ~= entry[$CAPACITY] or revision ~= entry[$REVISION] then
+          announce(crowd, entry, -1)
+          entry[$CAPACITY], entry[$REVISION] = size, revision
+          announce(crowd, entry, 1)
+        end
+        local own = absorbed and sum(entry[$WEIGHT], absorbed) or entry[$WEIGHT]
+        take(crowd, entry[$WEIGHT], -1)
+        local is_had = not is_below(own, weight)
+          or (head[$FRESH] + head[$PALE] == 0 and fits(head, weight, head[$SIZE]))
+        entry[$WEIGHT], entry[$WEIGHED] = is_had and weight or own, change
         take(crowd, entry[$WEIGHT], 1)
         write(crowd, entry, place)
         hand_over(crowd)
       end
-      return { $REPLY_WEIGHED, entry[$WEIGHT] }
+      return { $REPLY_WEIGHED, entry[$WEIGHT], head[$FRESH] + head[$PALE] > 0 and 1 or 0 }
     end
 
     local function make_seldom()
@@ -445,7 +463,7 @@ local function crowds()
         for _, rid in ipairs(past(head[$HOLDERS], 'x', now)) do
           local entry, place = find(crowd, rid)
           unhold(crowd, entry)
-          if entry[$PHASE] == $GRANTED and entry[$NOT_AFTER_US] >= lease_us then
+          if entry[$PHASE] == $GRANTED and entry[$WEIGHED] == 0 and entry[$NOT_AFTER_US] >= lease_us then
             entry[$PHASE] = $DORMANT
             entry[$FIRST], entry[$END] = 0, 0
             entry[$GRANTED_US], entry[$EXPIRES_US] = 0, 0
@@ -589,7 +607,7 @@ local function crowds()
       if entry[$REVOKED_US] > 0 then reply[4], reply[5] = entry[$GRACE_US], entry[$REASON] end
       return reply
     end
-    if op == '$OP_REWEIGH' then return moves(crowd).reweigh(crowd, entry, place, change, tonumber(more)) end
+    if op == '$OP_REWEIGH' then return moves(crowd).reweigh(crowd, entry, place, change, more) end
     if entry[$REVOKED_US] == 0 or change < entry[$GRACE_US] then
       entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = math.max(lease_us, 1), change, more
       notices[#notices + 1] = { '$NOTICE_REVOKED', rid }

@@ -87,6 +87,27 @@ local function described(text)
   return tonumber(weight), tonumber(size), tonumber(revision), label
 end
 
+-- A change of weight: the weight, the capacity and its revision, and which entry it absorbs, if any, closed until when.
+local function change_of(text)
+  local weight, size, revision, until_us, rid = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (.*)')
+  return tonumber(weight), tonumber(size), tonumber(revision), tonumber(until_us), rid
+end
+
+-- Whether `rid` may become part of the entry of `into`: it is another one of the same client.
+local function is_absorbable(rid, into)
+  return rid ~= into and string.sub(rid, 1, $NODE_CHARS + 1) == string.sub(into, 1, $NODE_CHARS + 1)
+end
+
+-- Two weights together, and whether one is more than another.
+local function sum(weight, more)
+  if weight == ALL or more == ALL then return ALL end
+  return math.min(weight + more, $MOST_UNITS)
+end
+
+local function is_below(weight, other)
+  return weight ~= ALL and (other == ALL or weight < other)
+end
+
 $CROWD_LUA
 -- Of each key what is there: the bytes of a record, or a crowd.
 local many
@@ -171,16 +192,16 @@ else
       if ended[$UNTIL_US] > lease_us then closed[#closed + 1] = ended end
     end
     for _, entry in ipairs(record[$ENTRIES]) do
-      if entry[$PHASE] == $GRANTED and entry[$EXPIRES_US] <= lease_us then
+      if entry[$PHASE] == $GRANTED and entry[$EXPIRES_US] <= lease_us and entry[$WEIGHED] == 0 then
         entry[$PHASE] = $DORMANT
         entry[$FIRST], entry[$END] = 0, 0
         entry[$GRANTED_US], entry[$EXPIRES_US] = 0, 0
         entry[$REVOKED_US], entry[$GRACE_US], entry[$REASON] = 0, 0, ''
       end
       local phase, stays = entry[$PHASE], true
-      if phase == $HELD then
+      if phase >= $GRANTED then
         stays = entry[$EXPIRES_US] > lease_us
-      elseif phase ~= $GRANTED then
+      else
         stays = entry[$NOT_AFTER_US] >= lease_us
       end
       if stays then entries[#entries + 1] = entry end
@@ -257,6 +278,8 @@ else
       end
     end
     entries[#entries + 1] = entry
+    -- What it announces may be more than there was for those before it, who may also all be too heavy.
+    if waited_for then hand_over(record) end
     return answer(entries, #entries)
   end
 
@@ -281,24 +304,6 @@ else
     return reply
   end
 
-  local function reweigh(record)
-    local rid, not_after_us, change, weight = word(), number(), number(), number()
-    if lease_us > not_after_us then return { $REPLY_STALE } end
-    local entries = record[$ENTRIES]
-    local entry = holder(entries, rid)
-    if not entry then return { $REPLY_NOT_HELD } end
-    if change > entry[$WEIGHED] then
-      local had = entry[$WEIGHT]
-      local grows = had ~= ALL and (weight == ALL or weight > had)
-      entry[$WEIGHED] = change
-      if not grows or (not is_contended(entries) and leaves(taken_of(entries, rid), weight, capacity_of(entries))) then
-        entry[$WEIGHT] = weight
-      end
-      hand_over(record)
-    end
-    return { $REPLY_WEIGHED, entry[$WEIGHT] }
-  end
-
   local function revoke(record)
     local rid, not_after_us, grace_us, reason = word(), number(), number(), word()
     if lease_us > not_after_us then return { $REPLY_STALE } end
@@ -320,6 +325,35 @@ else
       end
     end
     table.insert(record[$CLOSED], { rid, until_us })
+  end
+
+  -- Ends the entry that becomes part of the one of `rid`; answers what it had.
+  local function absorb(record, rid, absorbed, until_us)
+    local known = is_absorbable(absorbed, rid) and position(record[$ENTRIES], absorbed)
+    local other = known and record[$ENTRIES][known]
+    if not other or not holds(other) then return end
+    table.remove(record[$ENTRIES], known)
+    close(record, absorbed, until_us)
+    return other[$WEIGHT]
+  end
+
+  local function reweigh(record)
+    local rid, not_after_us, change, text = word(), number(), number(), word()
+    if lease_us > not_after_us then return { $REPLY_STALE } end
+    local entries = record[$ENTRIES]
+    local entry = holder(entries, rid)
+    if not entry then return { $REPLY_NOT_HELD } end
+    if change > entry[$WEIGHED] then
+      local weight, size, revision, until_us, other = change_of(text)
+      local absorbed = absorb(record, rid, other, until_us)
+      entry[$CAPACITY], entry[$REVISION] = better(entry[$CAPACITY], entry[$REVISION], size, revision)
+      local own = absorbed and sum(entry[$WEIGHT], absorbed) or entry[$WEIGHT]
+      local is_had = not is_below(own, weight)
+        or (not is_contended(entries) and leaves(taken_of(entries, rid), weight, capacity_of(entries)))
+      entry[$WEIGHT], entry[$WEIGHED] = is_had and weight or own, change
+      hand_over(record)
+    end
+    return { $REPLY_WEIGHED, entry[$WEIGHT], is_contended(entries) and 1 or 0 }
   end
 
   local function release(record)

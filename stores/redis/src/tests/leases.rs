@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use leasehold_core::name::{Class, ResourceName};
 use leasehold_core::protocol::{
-    self, Acquire, Capacity, Closed, Entry, NodeId, Now, Op, Phase, Record, Release, Renew, Reply,
-    Revoke, Reweigh, Rid, Weight,
+    self, Absorbed, Acquire, Capacity, Closed, Entry, NodeId, Now, Op, Outcome, Phase, Record,
+    Release, Renew, Reply, Revoke, Reweigh, Rid, Weight,
 };
 use leasehold_core::store::{Event, LeaseCall, Stamped};
 use proptest::collection::vec;
@@ -67,8 +67,13 @@ enum What {
         close_in: i64,
     },
     Reweigh {
+        /// Which of those who hold, if any does and not just any request is meant.
+        holder: Option<usize>,
         change: u64,
         weight: u32,
+        capacity: (u32, u64),
+        /// Which of the others of its client that stand there, and when it is forgotten again.
+        absorb: Option<(usize, i64)>,
     },
     Revoke {
         grace_us: u64,
@@ -101,29 +106,38 @@ enum Clients {
     Few,
     /// Many that stay.
     Many,
+    /// Few that stay, and change what they have.
+    Weighing,
 }
 
 impl Clients {
     /// How many requests each node has.
     fn seqs(self) -> u64 {
         match self {
-            Clients::Few => 3,
+            Clients::Few | Clients::Weighing => 3,
             Clients::Many => 12,
+        }
+    }
+
+    fn weights(self) -> Vec<u32> {
+        match self {
+            Clients::Weighing => vec![1, 1, 1, 2, 3, 5, 0],
+            _ => vec![0, 0, 0, 1, 1, 2, 3],
         }
     }
 
     /// `values`, and more often `usual` ones if they stay.
     fn mostly<T: Copy>(self, usual: &[T], values: &[T]) -> Vec<T> {
         let usual = usual.iter().cycle().take(4 * values.len());
-        let of_those_who_stay = usual.filter(|_| self == Clients::Many);
+        let of_those_who_stay = usual.filter(|_| self != Clients::Few);
         values.iter().chain(of_those_who_stay).copied().collect()
     }
 }
 
-fn asks(clients: Clients) -> impl Strategy<Value = Ask> {
-    let acquire = (
-        select(vec![0, 0, 0, 1, 1, 2, 3]),
-        select(vec![
+fn capacities(clients: Clients) -> impl Strategy<Value = (u32, u64)> {
+    select(match clients {
+        Clients::Weighing => vec![(6, 0), (6, 0), (6, 0), (7, 1), (4, 1), (1, 0), (2, 2)],
+        _ => vec![
             (1, 0),
             (1, 0),
             (3, 0),
@@ -131,7 +145,14 @@ fn asks(clients: Clients) -> impl Strategy<Value = Ask> {
             (2, 1),
             (4, 2),
             (0, 1),
-        ]),
+        ],
+    })
+}
+
+fn asks(clients: Clients) -> impl Strategy<Value = Ask> {
+    let acquire = (
+        select(clients.weights()),
+        capacities(clients),
         select(clients.mostly(
             &[10_000_000, 60_000_000],
             &[1, 20_000, 400_000, 1_000_000, 30_000_000, 86_400_000_000],
@@ -164,14 +185,30 @@ fn asks(clients: Clients) -> impl Strategy<Value = Ask> {
         select(vec![NEVER, NEVER, NEVER, NEVER, -5, 0, 1, 900, 3_000_000]),
     );
     let release = release.prop_map(|(used, close_in)| What::Release { used, close_in });
-    let reweigh = (0_u64..4, 0_u32..4);
-    let reweigh = reweigh.prop_map(|(change, weight)| What::Reweigh { change, weight });
+    let absorb = (
+        any::<usize>(),
+        select(vec![NEVER, NEVER, 0, 900, 3_000_000]),
+    );
+    let reweigh = (
+        prop::option::weighted(0.9, any::<usize>()),
+        select(vec![0, 1, 2, 3, 5, 9]),
+        select(vec![0, 1, 1, 2, 3, 3, 5, u32::MAX]),
+        capacities(clients),
+        prop::option::weighted(0.6, absorb),
+    );
+    let reweigh = reweigh.prop_map(|(holder, change, weight, capacity, absorb)| What::Reweigh {
+        holder,
+        change,
+        weight,
+        capacity,
+        absorb,
+    });
     let revoke = select(vec![0, 1_000_000]).prop_map(|grace_us| What::Revoke { grace_us });
     let what = prop_oneof![
         7 => acquire,
         2 => renew,
         3 => release,
-        1 => reweigh,
+        if clients == Clients::Weighing { 5 } else { 2 } => reweigh,
         1 => revoke,
         1 => Just(What::Inspect),
     ];
@@ -212,6 +249,14 @@ pub(super) fn at(now: Now, delta: i64) -> u64 {
         return LARGEST;
     }
     now.lease_us.saturating_add_signed(delta)
+}
+
+fn closed_until(now: Now, close_in: i64) -> u64 {
+    if close_in == NEVER {
+        0
+    } else {
+        at(now, close_in)
+    }
 }
 
 impl Ask {
@@ -261,18 +306,49 @@ impl Ask {
                     Used::End => block.1,
                     Used::Beyond => block.1 + 1,
                 },
-                close_until_us: if close_in == NEVER {
-                    0
-                } else {
-                    at(now, close_in)
-                },
+                close_until_us: closed_until(now, close_in),
             }),
-            What::Reweigh { change, weight } => Op::Reweigh(Reweigh {
-                rid,
-                not_after_us,
+            What::Reweigh {
+                holder,
                 change,
-                weight: Weight::from(weight),
-            }),
+                weight,
+                capacity: (size, revision),
+                absorb,
+            } => {
+                let entries = record.map_or(&[][..], |r| &r.entries);
+                let nth = |n: usize, wanted: &dyn Fn(&&Entry) -> bool| {
+                    let found: Vec<_> = entries.iter().filter(wanted).collect();
+                    found.get(n.checked_rem(found.len())?).map(|e| e.rid)
+                };
+                let others = |rid: Rid| {
+                    let others = entries.iter().filter(move |e| e.rid != rid && e.holds());
+                    others.map(|e| e.rid.node)
+                };
+                let may_absorb = |e: &&Entry| e.holds() && others(e.rid).any(|n| n == e.rid.node);
+                let found = holder.and_then(|n| {
+                    let pair = absorb.and_then(|_| nth(n, &may_absorb));
+                    pair.or_else(|| nth(n, &|e| e.holds()))
+                });
+                let rid = found.unwrap_or(rid);
+                let absorbed = |n: usize| {
+                    // Now and then one that waits, or of another client.
+                    let any = n.is_multiple_of(8);
+                    let own = |e: &&Entry| e.rid != rid && e.rid.node == rid.node && e.holds();
+                    let found = nth(n, &|e| own(e) || (any && e.rid != rid));
+                    found.unwrap_or(Rid { seq: 99, ..rid })
+                };
+                Op::Reweigh(Reweigh {
+                    rid,
+                    not_after_us,
+                    change,
+                    weight: Weight::from(weight),
+                    capacity: Capacity { size, revision },
+                    absorb: absorb.map(|(n, close_in)| Absorbed {
+                        rid: absorbed(n),
+                        close_until_us: closed_until(now, close_in),
+                    }),
+                })
+            }
             What::Revoke { grace_us } => Op::Revoke(Revoke {
                 rid,
                 not_after_us,
@@ -317,12 +393,29 @@ struct Seldom {
     spent: u32,
     told: u32,
     reweighed: u32,
+    absorbed: u32,
+    grown: u32,
+    shrunk: u32,
     too_heavy: u32,
     shared: u32,
     packed: u32,
     crowded: u32,
     gathered: u32,
     dispersed: u32,
+}
+
+/// Whether an entry that still held became part of another.
+fn absorbs(op: &Op, before: Option<&Record>, outcome: &Outcome, now: Now) -> bool {
+    let Op::Reweigh(Reweigh {
+        absorb: Some(absorbed),
+        ..
+    }) = op
+    else {
+        return false;
+    };
+    let holds = |e: &Entry| e.rid == absorbed.rid && e.holds() && e.expires_us > now.lease_us;
+    let stood = |record: &Record| record.entries.iter().any(holds);
+    before.is_some_and(stood) && !outcome.record.as_ref().is_some_and(stood)
 }
 
 /// The same calls at the same times; answers how often what is seldom came about.
@@ -365,8 +458,9 @@ fn agree(crowded: Crowded, clients: Clients, cases: u32, batches: usize) -> Seld
             for ask in &asks {
                 let name = &names[ask.name];
                 let call = ask.call(model.get(name), now, &names);
-                let existed = model.contains_key(name);
-                let outcome = protocol::apply(model.remove(name), floor, &call.op, now);
+                let before = model.remove(name);
+                let existed = before.is_some();
+                let outcome = protocol::apply(before.clone(), floor, &call.op, now);
                 let mut counts = counts.borrow_mut();
                 counts.spent += u32::from(existed && outcome.record.is_none());
                 counts.queued += u32::from(matches!(outcome.reply, Reply::Queued { .. }));
@@ -374,6 +468,17 @@ fn agree(crowded: Crowded, clients: Clients, cases: u32, batches: usize) -> Seld
                 counts.renewed += u32::from(matches!(outcome.reply, Reply::Renewed { .. }));
                 counts.too_heavy += u32::from(matches!(outcome.reply, Reply::TooHeavy { .. }));
                 counts.reweighed += u32::from(matches!(outcome.reply, Reply::Weighed { .. }));
+                counts.absorbed += u32::from(absorbs(&call.op, before.as_ref(), &outcome, now));
+                let weight = |record: Option<&Record>| {
+                    let entry = record?
+                        .entries
+                        .iter()
+                        .find(|e| Some(e.rid) == call.op.rid())?;
+                    entry.holds().then_some(u32::from(entry.weight))
+                };
+                let weights = weight(before.as_ref()).zip(weight(outcome.record.as_ref()));
+                counts.grown += u32::from(weights.is_some_and(|(was, is)| is > was));
+                counts.shrunk += u32::from(weights.is_some_and(|(was, is)| is < was));
                 let told = outcome.notices.iter().copied().map(Event::from);
                 let told: Vec<_> = told.collect();
                 let handed_over = told.iter().any(|e| matches!(e, Event::Granted(_)));
@@ -453,8 +558,16 @@ fn lua_and_the_protocol_agree_where_crowds_come_and_go() {
 #[test]
 fn lua_and_the_protocol_agree_where_two_are_a_crowd() {
     for (above, until) in [(1, 0), (2, 1)] {
-        let seldom = agree(Crowded { above, until }, Clients::Few, 200, 40);
+        let seldom = agree(Crowded { above, until }, Clients::Few, 260, 40);
         seldom.all_happened(&[seldom.crowded, seldom.gathered]);
+    }
+}
+
+#[test]
+fn lua_and_the_protocol_agree_where_weights_change() {
+    for (above, until) in [(6, 3), (1, 0)] {
+        let seldom = agree(Crowded { above, until }, Clients::Weighing, 120, 60);
+        seldom.all_happened(&[seldom.absorbed, seldom.grown, seldom.shrunk]);
     }
 }
 
