@@ -441,6 +441,58 @@ fn permits_are_never_minted_and_nobody_is_passed() {
     }
 }
 
+/// Asks as `node`, and tells which request that is.
+fn stand(world: &mut World, node: u8, weight: u32) -> usize {
+    let act = Act::Acquire {
+        node,
+        weight,
+        wait: true,
+        ttl_us: 60 * SECOND,
+    };
+    act_on(world, &act);
+    world.asked.len() - 1
+}
+
+fn act_on(world: &mut World, act: &Act) {
+    let op = world.op(act).unwrap();
+    world.play(&op, &mut Seen::default());
+}
+
+fn phase(world: &World, pick: usize) -> Option<Phase> {
+    let entries = &world.record.as_ref()?.entries;
+    let entry = entries.iter().find(|e| e.rid == world.asked[pick].rid);
+    entry.map(|e| e.phase)
+}
+
+/// A large one at the head that is not heard from any more is in nobody's way, and says nothing of the size. It keeps
+/// its place.
+#[test]
+fn a_dead_waiter_at_the_head_blocks_no_smaller_ones() {
+    let mut world = World::new();
+    stand(&mut world, 0, 3);
+    world.announced = Capacity {
+        size: 4,
+        revision: 1,
+    };
+    let large = stand(&mut world, 1, 4);
+    world.now.lease_us += 12_500_000;
+    world.announced = world.capacity;
+    let small = [2, 2].map(|node| stand(&mut world, node, 1));
+    let phases = |world: &World| small.map(|pick| phase(world, pick));
+    assert_eq!(phases(&world), [Some(Phase::Waiting); 2]);
+    // A moment later it is dead, and there are five again.
+    world.now.lease_us += 1;
+    act_on(&mut world, &Act::Repeat { pick: small[1] });
+    assert_eq!(phases(&world), [Some(Phase::Granted); 2]);
+    act_on(&mut world, &Act::Repeat { pick: large });
+    let later = stand(&mut world, 2, 1);
+    for pick in small {
+        act_on(&mut world, &Act::Release { pick, close: false });
+    }
+    assert_eq!(phase(&world, large), Some(Phase::Waiting));
+    assert_eq!(phase(&world, later), Some(Phase::Waiting), "it would fit");
+}
+
 /// What no simulation plays shows here.
 #[cfg(feature = "planted-bugs")]
 #[test]

@@ -273,32 +273,27 @@ local function crowds()
       return { $REPLY_RELEASED, was }
     end
 
-    -- Ends the entry that becomes part of the one of `rid`; answers what it had.
-    local function absorb(crowd, rid, absorbed, until_us)
-      local other = is_absorbable(absorbed, rid) and find(crowd, absorbed)
-      if not other or not holds(other) then return end
-      call('HDEL', crowd.entries, absorbed)
-      unhold(crowd, other)
-      if until_us > lease_us then seldom().close(crowd, absorbed, until_us) end
-      return other[$WEIGHT]
-    end
-
     local function reweigh(crowd, entry, place, change, text)
       local head = crowd.head
       if change > entry[$WEIGHED] then
-        local weight, size, revision, until_us, other = change_of(text)
-        local absorbed = absorb(crowd, entry[$RID], other, until_us)
+        local weight, size, revision, other, until_us = change_of(text, entry[$RID])
+        local its, absorbed = other and find(crowd, other), nil
+        if its and holds(its) then
+          absorbed = its[$WEIGHT]
+          call('HDEL', crowd.entries, other)
+          unhold(crowd, its)
+          if until_us > lease_us then seldom().close(crowd, other, until_us) end
+        end
         size, revision = better(entry[$CAPACITY], entry[$REVISION], size, revision)
         if size ~= entry[$CAPACITY] or revision ~= entry[$REVISION] then
           announce(crowd, entry, -1)
           entry[$CAPACITY], entry[$REVISION] = size, revision
           announce(crowd, entry, 1)
         end
-        local own = absorbed and sum(entry[$WEIGHT], absorbed) or entry[$WEIGHT]
+        local own, grows = own_of(entry[$WEIGHT], absorbed, weight)
         take(crowd, entry[$WEIGHT], -1)
-        local is_had = not is_below(own, weight)
-          or (head[$FRESH] + head[$PALE] == 0 and fits(head, weight, head[$SIZE]))
-        entry[$WEIGHT], entry[$WEIGHED] = is_had and weight or own, change
+        local stays = grows and (head[$FRESH] + head[$PALE] > 0 or not fits(head, weight, head[$SIZE]))
+        entry[$WEIGHT], entry[$WEIGHED] = stays and own or weight, change
         take(crowd, entry[$WEIGHT], 1)
         write(crowd, entry, place)
         hand_over(crowd)

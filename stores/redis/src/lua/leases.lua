@@ -87,25 +87,19 @@ local function described(text)
   return tonumber(weight), tonumber(size), tonumber(revision), label
 end
 
--- A change of weight: the weight, the capacity and its revision, and which entry it absorbs, if any, closed until when.
-local function change_of(text)
-  local weight, size, revision, until_us, rid = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (.*)')
-  return tonumber(weight), tonumber(size), tonumber(revision), tonumber(until_us), rid
+-- A change of weight of the entry of `rid`: the weight, the capacity and its revision, and which other entry of the same
+-- client it absorbs, if any, closed until when.
+local function change_of(text, rid)
+  local weight, size, revision, until_us, other = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (.*)')
+  local is_own = other ~= rid and string.sub(other, 1, $NODE_CHARS + 1) == string.sub(rid, 1, $NODE_CHARS + 1)
+  return tonumber(weight), tonumber(size), tonumber(revision), is_own and other, tonumber(until_us)
 end
 
--- Whether `rid` may become part of the entry of `into`: it is another one of the same client.
-local function is_absorbable(rid, into)
-  return rid ~= into and string.sub(rid, 1, $NODE_CHARS + 1) == string.sub(into, 1, $NODE_CHARS + 1)
-end
-
--- Two weights together, and whether one is more than another.
-local function sum(weight, more)
-  if weight == ALL or more == ALL then return ALL end
-  return math.min(weight + more, $MOST_UNITS)
-end
-
-local function is_below(weight, other)
-  return weight ~= ALL and (other == ALL or weight < other)
+-- What is its own with what it absorbed, and whether `weight` is more.
+local function own_of(had, absorbed, weight)
+  local own = had
+  if absorbed then own = (had == ALL or absorbed == ALL) and ALL or math.min(had + absorbed, $MOST_UNITS) end
+  return own, own ~= ALL and (weight == ALL or weight > own)
 end
 
 $CROWD_LUA
@@ -327,16 +321,6 @@ else
     table.insert(record[$CLOSED], { rid, until_us })
   end
 
-  -- Ends the entry that becomes part of the one of `rid`; answers what it had.
-  local function absorb(record, rid, absorbed, until_us)
-    local known = is_absorbable(absorbed, rid) and position(record[$ENTRIES], absorbed)
-    local other = known and record[$ENTRIES][known]
-    if not other or not holds(other) then return end
-    table.remove(record[$ENTRIES], known)
-    close(record, absorbed, until_us)
-    return other[$WEIGHT]
-  end
-
   local function reweigh(record)
     local rid, not_after_us, change, text = word(), number(), number(), word()
     if lease_us > not_after_us then return { $REPLY_STALE } end
@@ -344,13 +328,16 @@ else
     local entry = holder(entries, rid)
     if not entry then return { $REPLY_NOT_HELD } end
     if change > entry[$WEIGHED] then
-      local weight, size, revision, until_us, other = change_of(text)
-      local absorbed = absorb(record, rid, other, until_us)
+      local weight, size, revision, other, until_us = change_of(text, rid)
+      local known, absorbed = other and position(entries, other), nil
+      if known and holds(entries[known]) then
+        absorbed = table.remove(entries, known)[$WEIGHT]
+        close(record, other, until_us)
+      end
       entry[$CAPACITY], entry[$REVISION] = better(entry[$CAPACITY], entry[$REVISION], size, revision)
-      local own = absorbed and sum(entry[$WEIGHT], absorbed) or entry[$WEIGHT]
-      local is_had = not is_below(own, weight)
-        or (not is_contended(entries) and leaves(taken_of(entries, rid), weight, capacity_of(entries)))
-      entry[$WEIGHT], entry[$WEIGHED] = is_had and weight or own, change
+      local own, grows = own_of(entry[$WEIGHT], absorbed, weight)
+      local stays = grows and (is_contended(entries) or not leaves(taken_of(entries, rid), weight, capacity_of(entries)))
+      entry[$WEIGHT], entry[$WEIGHED] = stays and own or weight, change
       hand_over(record)
     end
     return { $REPLY_WEIGHED, entry[$WEIGHT], is_contended(entries) and 1 or 0 }
