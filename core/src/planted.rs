@@ -1,5 +1,5 @@
-//! Bugs that can be planted, to prove that the simulation catches them (feature `planted-bugs`, for leasehold's own
-//! tests). Each is one shortcut of the kind that PROTOCOL rules were made against.
+//! Bugs that can be planted, to prove that the simulation, or a test of the protocol, catches them (feature `planted-bugs`,
+//! for leasehold's own tests). Each is one shortcut of the kind that PROTOCOL rules were made against.
 //!
 //! Without the feature `planted` is always false, and the compiler removes what hangs on it.
 

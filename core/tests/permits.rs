@@ -265,12 +265,11 @@ impl World {
                 Some(had) => {
                     let known = self.granted_of[&entry.rid];
                     let ask = asker.filter(|ask| ask.rid == entry.rid);
-                    match ask {
-                        Some(ask) => self.weighed(ask, had, entry, held, &after, largest, seen),
-                        None => {
-                            assert_eq!(entry.weight, had.weight, "nobody asked: {entry:?}");
-                            known
-                        }
+                    if let Some(ask) = ask {
+                        self.weighed(ask, had, entry, held, &after, largest, seen)
+                    } else {
+                        assert_eq!(entry.weight, had.weight, "nobody asked: {entry:?}");
+                        known
                     }
                 }
             };

@@ -106,13 +106,15 @@ pub async fn what_shrinks_serves_those_who_wait(cx: &Context) {
     assert_eq!(one.queued(&lock, &waiters[2]).await, 1);
     let reply = reweigh(&one, &lock, &change(&one, holder.rid, 2, units(4))).await;
     assert_eq!(reply, pressed(4));
-    one.granted(&lock, &waiters[1]).await;
-    one.granted(&lock, &waiters[2]).await;
+    let served = waiters
+        .each_ref()
+        .map(|waiter| (waiter.rid, u32::from(waiter.weight)));
+    let with = |holders: &[(Rid, u32)], many: usize| [holders, &served[..many]].concat();
+    assert_eq!(held(&one, &lock).await, with(&[(holder.rid, 4)], 3));
     assert_eq!(one.queued(&lock, &waiters[3]).await, 0);
     // The end of one serves all that are left.
     assert_eq!(one.release(&lock, holder.rid).await, Was::Held);
-    one.granted(&lock, &waiters[3]).await;
-    one.granted(&lock, &waiters[4]).await;
+    assert_eq!(held(&one, &lock).await, with(&[], 5));
 }
 
 /// The second entry of a client becomes part of its first: nothing is passed, and nothing minted.

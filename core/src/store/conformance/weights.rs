@@ -177,19 +177,24 @@ pub async fn the_expiry_of_a_large_one_serves_all_who_fit(cx: &Context) {
     one.granted(&lock, &large).await;
     let small = ask(&one, units(1), of(6));
     one.granted(&lock, &small).await;
-    let waiters = [2, 2, 3, 1].map(|weight| ask(&one, units(weight), of(6)));
+    let waiters = [2, 1, 1, 3, 1].map(|weight| ask(&one, units(weight), of(6)));
     for (ahead, waiter) in (0..).zip(&waiters) {
         assert_eq!(one.queued(&lock, waiter).await, ahead);
     }
     cx.env().sleep(short + SLACK).await;
     // Any call sees the end; this one's own is behind the head, which does not fit.
-    assert_eq!(one.queued(&lock, &waiters[3]).await, 1);
-    one.granted(&lock, &waiters[0]).await;
-    one.granted(&lock, &waiters[1]).await;
-    assert_eq!(one.queued(&lock, &waiters[2]).await, 0);
+    assert_eq!(one.queued(&lock, &waiters[4]).await, 1);
+    let [first, second, third, ..] = &waiters;
+    let served = [
+        (small.rid, 1),
+        (first.rid, 2),
+        (second.rid, 1),
+        (third.rid, 1),
+    ];
+    assert_eq!(held(&one, &lock).await, served, "in one step");
     assert_eq!(one.release(&lock, small.rid).await, Was::Held);
-    assert_eq!(one.queued(&lock, &waiters[2]).await, 0, "two of three");
-    assert_eq!(one.release(&lock, waiters[1].rid).await, Was::Held);
-    one.granted(&lock, &waiters[2]).await;
+    assert_eq!(one.queued(&lock, &waiters[3]).await, 0, "two of three");
+    assert_eq!(one.release(&lock, first.rid).await, Was::Held);
     one.granted(&lock, &waiters[3]).await;
+    one.granted(&lock, &waiters[4]).await;
 }

@@ -260,6 +260,7 @@ fn closed_until(now: Now, close_in: i64) -> u64 {
 }
 
 impl Ask {
+    #[allow(clippy::too_many_lines)]
     fn call(&self, record: Option<&Record>, now: Now, names: &[ResourceName]) -> LeaseCall {
         let rid = Rid {
             node: node(self.rid.0),
@@ -331,7 +332,10 @@ impl Ask {
                 });
                 let rid = found.unwrap_or(rid);
                 let absorbed = |n: usize| {
-                    // Now and then one that waits, or of another client.
+                    // Now and then itself, one that waits, or one of another client.
+                    if n % 16 == 1 {
+                        return rid;
+                    }
                     let any = n.is_multiple_of(8);
                     let own = |e: &&Entry| e.rid != rid && e.rid.node == rid.node && e.holds();
                     let found = nth(n, &|e| own(e) || (any && e.rid != rid));
