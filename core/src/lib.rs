@@ -25,8 +25,8 @@ pub mod testing;
 pub use lock::locked as __macro;
 
 pub use client::{
-    Builder, Coordinator, Departure, Health, Holder, Inspection, Listing, Revocation, Shutdown,
-    Waiter,
+    Builder, Coordinator, Departure, Health, Holder, Inspection, Listing, Quotas, Revocation,
+    Shutdown, Taken, ToSettle, Waiter,
 };
 pub use env::{Env, Moment};
 pub use error::{Busy, Error, Lost, LostCause, Relock, TogetherError, TooHeavy, TtlError};

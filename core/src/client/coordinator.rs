@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::{Builder, Core, Departure, Health, Inspection, Listing, inspect, look, revoke};
+use super::{Builder, Core, Departure, Health, Inspection, Listing, Quotas, inspect, look, revoke};
 use crate::env::{Background, Env};
 use crate::error::Error;
 use crate::fence::Fence;
@@ -150,6 +150,11 @@ impl Coordinator {
     /// As [`register`](Self::register), under a resource's whole name.
     pub fn register_of(&self, name: ResourceName) -> RegisterHandle {
         RegisterHandle::new(Arc::clone(&self.inner), name)
+    }
+
+    /// Quotas at the store: what limiters are made of.
+    pub fn quotas(&self) -> Quotas {
+        Quotas::new(Arc::clone(&self.inner))
     }
 
     /// Who holds a resource and who waits for it, as the store sees it. Changes nothing: what has expired is shown so.

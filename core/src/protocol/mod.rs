@@ -5,6 +5,7 @@
 
 mod lease;
 mod op;
+mod quota;
 mod record;
 mod register;
 mod reweigh;
@@ -14,6 +15,10 @@ mod weight;
 pub use lease::{Outcome, apply};
 pub use op::{
     Absorbed, Acquire, Handed, Notice, Op, Release, Renew, Reply, Revoke, Revoked, Reweigh, Was,
+};
+pub use quota::{
+    Charge, Charged, LONGEST_WAIT_US, Quota, QuotaError, Settle, Settled, Standing, Usage, charge,
+    charge_all, peek, settle,
 };
 #[cfg(feature = "test-util")]
 pub use record::encode_before;

@@ -12,7 +12,8 @@ use super::{Capabilities, StoreError};
 use crate::env::Env;
 use crate::name::{Bucket, Namespace, ResourceName};
 use crate::protocol::{
-    Handed, NodeId, Notice, Now, Op, Record, Register, RegisterReply, RegisterWrite, Reply, Rid,
+    Acquire, Charge, Charged, Handed, NodeId, Notice, Now, Op, Quota, Record, Register,
+    RegisterReply, RegisterWrite, Reply, Rid, Settle, Settled, Standing,
 };
 
 /// An answer, and the store's time at which it was made.
@@ -105,6 +106,88 @@ pub trait Registers: Send + Sync + fmt::Debug {
         name: &ResourceName,
         write: &RegisterWrite,
     ) -> Result<Stamped<RegisterReply>, StoreError>;
+}
+
+/// An operation on quotas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QuotaCall {
+    /// Charges one key or several, and takes a lease, or none of them.
+    Take(Take),
+    /// Corrects a charge.
+    Settle {
+        /// The key.
+        name: ResourceName,
+        /// How.
+        ask: Settle,
+    },
+    /// Looks, and changes nothing.
+    Peek {
+        /// The key.
+        name: ResourceName,
+        /// Its quota, as this client takes it.
+        quota: Quota,
+        /// For how many units.
+        cost: u64,
+    },
+}
+
+impl QuotaCall {
+    /// The key, or the first of several: they are of one bucket. `None` for a take of nothing.
+    pub fn name(&self) -> Option<&ResourceName> {
+        match self {
+            QuotaCall::Take(take) => take.charges.first().map(|(name, _)| name),
+            QuotaCall::Settle { name, .. } | QuotaCall::Peek { name, .. } => Some(name),
+        }
+    }
+}
+
+/// What is taken all or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Take {
+    /// After this instant of the store's lease clock the store refuses it.
+    pub not_after_us: u64,
+    /// How far ahead a single charge may be made, in turn behind those made before; several are made now or not at all.
+    pub longest_wait_us: u64,
+    /// What is charged: keys of the bucket, each once.
+    pub charges: Vec<(ResourceName, Charge)>,
+    /// A lease that must be granted at once. It is asked for only if all the charges pass.
+    pub lease: Option<(ResourceName, Acquire)>,
+}
+
+/// The answer to a [`QuotaCall`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QuotaReply {
+    /// What became of a [`Take`].
+    Taken {
+        /// Of each charge. If one has no units none has: then nothing was charged.
+        charged: Vec<Charged>,
+        /// What the lease's request was answered, if it was made. If that is no grant nothing was charged, whatever
+        /// `charged` says would have passed.
+        lease: Option<Reply>,
+    },
+    /// What became of a [`Settle`].
+    Settled(Settled),
+    /// How a key stands.
+    Standing(Standing),
+    /// The request came after its `not_after`.
+    Stale,
+}
+
+/// Quotas.
+///
+/// # Contract
+/// - All `calls` are of one bucket, at most 128 of them. They are applied in order, as
+///   [`protocol::charge_all`](crate::protocol::charge_all), [`protocol::settle`](crate::protocol::settle) and
+///   [`protocol::peek`](crate::protocol::peek) say, each atomically with respect to every other client.
+/// - The time is the store's, read once it can no longer be made to wait.
+/// - A settlement is remembered by its id until its `not_after` and a second: sent again it gets the same answer and changes
+///   nothing.
+/// - Every key expires once its whole burst is there again: nothing is left behind.
+/// - An `Err` of kind *unknown* leaves open whether the calls took effect. A take that is sent again is charged again.
+#[async_trait]
+pub trait Quotas: Send + Sync + fmt::Debug {
+    /// Applies the calls.
+    async fn quotas(&self, calls: &[QuotaCall]) -> Result<Stamped<Vec<QuotaReply>>, StoreError>;
 }
 
 /// What a node says of itself with each heartbeat.
@@ -301,6 +384,8 @@ pub struct StoreHandle {
     pub leases: Arc<dyn Leases>,
     /// Registers.
     pub registers: Arc<dyn Registers>,
+    /// Quotas.
+    pub quotas: Arc<dyn Quotas>,
     /// Members.
     pub members: Arc<dyn Members>,
     /// Events.
@@ -309,10 +394,11 @@ pub struct StoreHandle {
 
 impl StoreHandle {
     /// All from one store.
-    pub fn of<S: Leases + Registers + Members + Events + 'static>(store: Arc<S>) -> Self {
+    pub fn of<S: Leases + Registers + Quotas + Members + Events + 'static>(store: Arc<S>) -> Self {
         Self {
             leases: store.clone(),
             registers: store.clone(),
+            quotas: store.clone(),
             members: store.clone(),
             events: store,
         }

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use super::{
     Beat, Capabilities, Connector, Event, EventSender, Events, LeaseCall, Leases, ListQuery,
-    Members, Membership, Page, Registers, Session, Stamped, StoreError, StoreErrorKind,
-    StoreHandle, WeakEventSender,
+    Members, Membership, Page, QuotaCall, QuotaReply, Quotas, Registers, Session, Stamped,
+    StoreError, StoreErrorKind, StoreHandle, WeakEventSender,
 };
 use crate::env::Env;
 use crate::name::{Bucket, ResourceName};
@@ -495,6 +495,19 @@ impl Registers for Connection {
         self.pass("write", move || {
             let (registers, name, write) = (Arc::clone(&registers), name.clone(), write.clone());
             Box::pin(async move { registers.write(&name, &write).await })
+        })
+        .await
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Quotas for Connection {
+    async fn quotas(&self, calls: &[QuotaCall]) -> Result<Stamped<Vec<QuotaReply>>, StoreError> {
+        let (quotas, calls) = (Arc::clone(&self.inner.quotas), Arc::from(calls));
+        self.pass("quota", move || {
+            let (quotas, calls): (_, Arc<[QuotaCall]>) = (Arc::clone(&quotas), Arc::clone(&calls));
+            Box::pin(async move { quotas.quotas(&calls).await })
         })
         .await
     }

@@ -15,7 +15,8 @@ mod memory;
 pub use capabilities::{Capabilities, ClockSource, Safety};
 pub use contract::{
     Beat, Connector, Event, EventSender, Events, LeaseCall, Leases, ListQuery, Listener, Member,
-    Members, Membership, Page, Registers, Session, Stamped, StoreHandle, WeakEventSender,
+    Members, Membership, Page, QuotaCall, QuotaReply, Quotas, Registers, Session, Stamped,
+    StoreHandle, Take, WeakEventSender,
 };
 pub use error::{StoreError, StoreErrorKind};
 #[cfg(feature = "test-util")]

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::quotas::Kept;
 use super::{MemoryStore, Space};
 use crate::env::Env;
 use crate::name::{Bucket, ResourceName};
 use crate::protocol::{
     Entry, NodeId, Now, Op, Record, Register, RegisterReply, RegisterWrite, Reply, Rid,
 };
-use crate::store::{Event, EventSender, WeakEventSender};
+use crate::store::{Event, EventSender, QuotaCall, QuotaReply, WeakEventSender};
 
 /// What one step of the store did.
 #[derive(Debug)]
@@ -41,6 +42,13 @@ pub enum Done<'a> {
         /// The answer.
         reply: &'a Reply,
     },
+    /// An operation on quotas.
+    Quota {
+        /// What was asked.
+        call: &'a QuotaCall,
+        /// The answer.
+        reply: &'a QuotaReply,
+    },
     /// A register's write.
     Write {
         /// What was asked.
@@ -59,6 +67,7 @@ struct Copied {
     records: BTreeMap<ResourceName, Record>,
     floors: BTreeMap<Bucket, u64>,
     registers: HashMap<ResourceName, Register>,
+    quotas: Kept,
 }
 
 pub(super) type Watch = dyn Fn(&Step<'_>) + Send + Sync;
@@ -138,6 +147,7 @@ impl Space {
         self.records.clear();
         self.floors.clear();
         self.registers.clear();
+        self.quotas = Kept::default();
         self.members.clear();
         self.incarnation.clear();
         self.recheck();
@@ -169,6 +179,7 @@ impl MemoryStore {
                 records: space.records.clone(),
                 floors: space.floors.clone(),
                 registers: space.registers.clone(),
+                quotas: space.quotas.clone(),
             }
         };
         let spaces = self.spaces();
@@ -187,6 +198,7 @@ impl MemoryStore {
             space.records = old.records;
             space.floors = old.floors;
             space.registers = old.registers;
+            space.quotas = old.quotas;
             space.recheck();
         }
     }

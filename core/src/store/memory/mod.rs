@@ -2,6 +2,7 @@
 
 #[cfg(feature = "test-util")]
 mod faults;
+mod quotas;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -50,6 +51,7 @@ struct Space {
     records: BTreeMap<ResourceName, Record>,
     floors: BTreeMap<Bucket, u64>,
     registers: HashMap<ResourceName, Register>,
+    quotas: quotas::Kept,
     members: BTreeMap<NodeId, (Beat, u64)>,
     listeners: BTreeMap<NodeId, Vec<EventSender>>,
     #[cfg(feature = "test-util")]
@@ -145,6 +147,40 @@ impl Connection {
     fn now(&self) -> Now {
         self.store.now(&self.session.env)
     }
+
+    /// One operation on a lease, and tells whom it concerns.
+    fn apply(&self, space: &mut Space, call: &LeaseCall, now: Now) -> Reply {
+        let record = space.records.remove(&call.name);
+        #[cfg(feature = "test-util")]
+        let watch = self.store.0.faults.watch();
+        #[cfg(feature = "test-util")]
+        let before = watch.as_ref().and_then(|_| record.clone());
+        let floor = space.floors.get(&call.name.bucket()).copied();
+        let floor = floor.unwrap_or_default();
+        let outcome = protocol::apply(record, floor, &call.op, now);
+        #[cfg(feature = "test-util")]
+        if let Some(watch) = &watch {
+            let done = Done::Lease {
+                op: &call.op,
+                before: before.as_ref(),
+                floor,
+                after: outcome.record.as_ref(),
+                reply: &outcome.reply,
+            };
+            let name = &call.name;
+            watch(&Step { name, now, done });
+        }
+        if let Some(record) = outcome.record {
+            space.records.insert(call.name.clone(), record);
+        }
+        for notice in outcome.notices {
+            let node = notice.rid().node;
+            for listener in space.listeners.get(&node).into_iter().flatten() {
+                listener.send(Event::from(notice));
+            }
+        }
+        outcome.reply
+    }
 }
 
 // The memory store is the store: its wall clock is this process's.
@@ -169,43 +205,9 @@ impl Leases for Connection {
     async fn execute(&self, calls: &[LeaseCall]) -> Result<Stamped<Vec<Reply>>, StoreError> {
         let mut space = self.space().await;
         let now = self.now();
-        #[cfg(feature = "test-util")]
-        let watch = self.store.0.faults.watch();
-        let mut replies = Vec::with_capacity(calls.len());
-        for call in calls {
-            let record = space.records.remove(&call.name);
-            #[cfg(feature = "test-util")]
-            let before = watch.as_ref().and_then(|_| record.clone());
-            let floor = space.floors.get(&call.name.bucket()).copied();
-            let floor = floor.unwrap_or_default();
-            let outcome = protocol::apply(record, floor, &call.op, now);
-            #[cfg(feature = "test-util")]
-            if let Some(watch) = &watch {
-                let done = Done::Lease {
-                    op: &call.op,
-                    before: before.as_ref(),
-                    floor,
-                    after: outcome.record.as_ref(),
-                    reply: &outcome.reply,
-                };
-                let name = &call.name;
-                watch(&Step { name, now, done });
-            }
-            if let Some(record) = outcome.record {
-                space.records.insert(call.name.clone(), record);
-            }
-            for notice in outcome.notices {
-                let node = notice.rid().node;
-                for listener in space.listeners.get(&node).into_iter().flatten() {
-                    listener.send(Event::from(notice));
-                }
-            }
-            replies.push(outcome.reply);
-        }
-        space.calls += 1;
-        if space.calls.is_multiple_of(COLLECT_EVERY) {
-            space.collect(now);
-        }
+        let replies = calls.iter().map(|call| self.apply(&mut space, call, now));
+        let replies = replies.collect();
+        space.called(now);
         drop(space);
         Ok(Stamped {
             now,
@@ -249,10 +251,19 @@ impl Leases for Connection {
 }
 
 impl Space {
+    /// Counts a request: now and then one collects what is spent.
+    fn called(&mut self, now: Now) {
+        self.calls += 1;
+        if self.calls.is_multiple_of(COLLECT_EVERY) {
+            self.collect(now);
+        }
+    }
+
     fn collect(&mut self, now: Now) {
         // Not `apply`: collecting must not hand over, since nobody would be told.
         (self.records).retain(|_, r| r.keep_for_us(now) > 0 || r.last >= now.wall_us);
         self.registers.retain(|_, r| r.expires_us > now.wall_us);
+        self.quotas.collect(now);
     }
 }
 
