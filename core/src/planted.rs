@@ -24,6 +24,11 @@ macro_rules! bugs {
                     $(Bug::$name => $what.trim_ascii(),)*
                 }
             }
+
+            /// Whether it is one of quotas, which no simulated client of locks asks for.
+            pub fn is_of_quotas(self) -> bool {
+                self as usize >= Bug::RefusedIsCharged as usize
+            }
         }
     };
 }
@@ -133,6 +138,20 @@ bugs! {
     LastShareForgotten,
     /// The first reader of a client that goes ends the lease of the others.
     ShareEndsForAll,
+    /// A charge of a quota that is refused is charged all the same.
+    RefusedIsCharged,
+    /// A charge that is made ahead is told its time and charged nothing.
+    WaitIsFree,
+    /// A key that was idle has two bursts.
+    IdleEarnsMore,
+    /// After its clock went back the store keeps a key blocked until it has caught up.
+    StepBackBlocks,
+    /// What a rate leaves beyond whole microseconds is forgotten.
+    PartDropped,
+    /// What has come back by itself is given back again.
+    GivenBackTwice,
+    /// A settlement that is repeated settles again.
+    SettledTwice,
 }
 
 /// Whether `bug` is planted on this thread.

@@ -31,7 +31,7 @@ const NOT_PLAYED: &[core::Bug] = &[
 impl Bug {
     /// All of them, but for those that no simulation can show.
     pub fn all() -> impl Iterator<Item = Self> {
-        let shown = |bug: &core::Bug| !NOT_PLAYED.contains(bug);
+        let shown = |bug: &core::Bug| !NOT_PLAYED.contains(bug) && !bug.is_of_quotas();
         let core = core::Bug::ALL.iter().copied().filter(shown);
         let schedulers = scheduler::Bug::ALL.iter().copied().map(Self::Scheduler);
         core.map(Self::Core).chain(schedulers)

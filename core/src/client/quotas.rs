@@ -9,8 +9,8 @@ use super::{Inner, RETRY, micros};
 use crate::env::Moment;
 use crate::error::Error;
 use crate::name::ResourceName;
-use crate::protocol::{Charge, Charged, Now, Quota, Rid, Settle, Settled, Standing};
-use crate::store::{QuotaCall, QuotaReply, StoreError, Take};
+use crate::protocol::{Charge, Charged, Now, Quota, Rid, Settle, Settled, Standing, Usage};
+use crate::store::{QuotaCall, QuotaReply, StoreError, StoreErrorKind, Take};
 
 /// A coordinator's quotas, by the keys' whole names: what limiters are made of.
 ///
@@ -66,9 +66,10 @@ pub struct ToSettle {
     pub actual: u64,
     /// Until when (the store's wall time, µs) less is given back; more is charged also later.
     pub until_us: u64,
-    /// If it was made ahead, to be used later, and is not going to be: how the key stood after it (`full_us` and `part` of
-    /// its usage). It is given back only if nobody came after it.
-    pub ahead: Option<(u64, u64)>,
+    /// How the key stood after it: the charge's `usage`. What has come back by itself since is not given back once more.
+    pub after: Usage,
+    /// Whether it was made ahead, to be used later, and is not going to be. It is given back only if nobody came after it.
+    pub ahead: bool,
 }
 
 impl Quotas {
@@ -80,6 +81,7 @@ impl Quotas {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the store did not say within `within` (and the request timeout): they may have been charged.
+    /// [`Error::Store`] if a key comes twice, or two are of different buckets.
     ///
     /// # Cancel safety
     /// Dropped, they may still be charged.
@@ -90,6 +92,7 @@ impl Quotas {
         within: Duration,
     ) -> Result<Taken, Error> {
         let core = &self.0.core;
+        check(charges)?;
         let within = within.min(core.request_timeout);
         let take = Take {
             not_after_us: core.not_after_us(within),
@@ -147,6 +150,7 @@ impl Quotas {
             charged: of.charged,
             actual: of.actual,
             until_us: of.until_us,
+            after: of.after,
             ahead: of.ahead,
         };
         let call = QuotaCall::Settle {
@@ -201,6 +205,27 @@ impl Quotas {
             value,
         })
     }
+}
+
+/// That it can be charged in one step, and that no charge is counted instead of another.
+fn check(charges: &[(ResourceName, Charge)]) -> Result<(), Error> {
+    for (at, (name, _)) in charges.iter().enumerate() {
+        let before = &charges[..at];
+        let what = if before.iter().any(|(other, _)| other == name) {
+            "it comes twice in one charge: add its costs up"
+        } else if before
+            .iter()
+            .any(|(other, _)| other.bucket() != name.bucket())
+        {
+            "it is of another bucket than the first: keys that are charged together begin with the same {tag}/"
+        } else {
+            continue;
+        };
+        let what = format!("{name}: {what}");
+        let error = StoreError::new(StoreErrorKind::Refused, "quota", what);
+        return Err(Error::from_store(name.as_str(), error));
+    }
+    Ok(())
 }
 
 fn name_of(call: &QuotaCall) -> &str {

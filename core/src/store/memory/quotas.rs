@@ -8,6 +8,7 @@ use super::{Connection, Space};
 #[cfg(feature = "test-util")]
 use super::{Done, Step};
 use crate::name::ResourceName;
+use crate::planted::{Bug, planted};
 use crate::protocol::{self, CLOSED_SLACK_US, Charge, Now, Op, Reply, Rid, Settle, Settled, Usage};
 use crate::store::{LeaseCall, QuotaCall, QuotaReply, Quotas, Stamped, StoreError, Take};
 
@@ -29,7 +30,8 @@ impl Kept {
         if now.lease_us > ask.not_after_us {
             return QuotaReply::Stale;
         }
-        if let Some((settled, _)) = self.settled.get(&ask.rid) {
+        let before = self.settled.get(&ask.rid);
+        if let Some((settled, _)) = before.filter(|_| !planted(Bug::SettledTwice)) {
             return QuotaReply::Settled(*settled);
         }
         let stored = self.usages.get(name).copied();
