@@ -6,6 +6,8 @@
 //! | `{ns#b}:ce:<name>`, .. `{ns#b}:cs:<name>` | the parts of a record with many entries (`lua/crowd.lua` says which) |
 //! | `{ns#b}:f` | the bucket's floor: no fence is given out below it |
 //! | `{ns#b}:r:<name>` | a register |
+//! | `{ns#b}:q:<name>` | a quota's usage (`lua/quota.lua` has its layout) |
+//! | `{ns#b}:s:<rid>` | what became of a settlement |
 //! | `{ns#b}:e:<node>` | a shard channel: pushes for a node's waiters |
 //! | `{ns#m}:expiry`, `{ns#m}:nodes` | members: expiries, and what they say of themselves |
 //! | `{ns#m}:meta` | the namespace's format and incarnation |
@@ -14,7 +16,7 @@
 
 use std::fmt::Write;
 
-use leasehold_core::protocol::NodeId;
+use leasehold_core::protocol::{NodeId, Rid};
 use leasehold_core::{Namespace, ResourceName, name::Bucket};
 
 use crate::script::put_digits;
@@ -89,6 +91,14 @@ impl Keys {
 
     pub(crate) fn register(&self, name: &ResourceName) -> String {
         format!("{{{}#{}}}:r:{name}", self.namespace, name.bucket())
+    }
+
+    pub(crate) fn quota(&self, name: &ResourceName) -> String {
+        format!("{{{}#{}}}:q:{name}", self.namespace, name.bucket())
+    }
+
+    pub(crate) fn settlement(&self, bucket: Bucket, rid: Rid) -> String {
+        format!("{{{}#{bucket}}}:s:{rid}", self.namespace)
     }
 
     /// What the channels of a bucket begin with; the node follows.

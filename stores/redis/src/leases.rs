@@ -257,7 +257,7 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn take_reply(reply: &Value) -> Result<Reply, StoreError> {
+pub(crate) fn take_reply(reply: &Value) -> Result<Reply, StoreError> {
     let Value::Array(fields) = reply else {
         return Err(malformed(OPERATION));
     };

@@ -23,6 +23,7 @@ mod list;
 mod login;
 mod members;
 mod permission;
+mod quotas;
 mod record;
 mod registers;
 mod script;

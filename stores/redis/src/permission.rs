@@ -18,7 +18,7 @@ end
 return refused";
 
 /// What the scripts run on each kind of key.
-fn on_keys(keys: &Keys) -> [(String, &'static [&'static str]); 8] {
+fn on_keys(keys: &Keys) -> [(String, &'static [&'static str]); 10] {
     [
         (keys.sample("l:x"), &["GET", "MGET", "SET", "DEL"]),
         (
@@ -33,6 +33,8 @@ fn on_keys(keys: &Keys) -> [(String, &'static [&'static str]); 8] {
         ),
         (keys.sample("f"), &["GET", "MGET", "SET"]),
         (keys.sample("r:x"), &["GET", "SET"]),
+        (keys.sample("q:x"), &["GET", "SET"]),
+        (keys.sample("s:x"), &["GET", "SET"]),
         (keys.meta(), &["HGET", "HSETNX", "PEXPIRE"]),
         (keys.nodes(), &["HSET", "HDEL", "HGETALL", "PEXPIRE"]),
         (keys.expiry(), &["ZADD", "ZREM", "ZRANGE", "PEXPIRE"]),

@@ -37,6 +37,9 @@ pub(crate) const NOTICE_GRANTED: &str = "g";
 pub(crate) const NOTICE_CONTENDED: &str = "c";
 pub(crate) const NOTICE_REVOKED: &str = "k";
 
+/// How many words the full script has for one acquire: the channels' prefix, and its own.
+pub(crate) const LEASE_WORDS: u64 = 9;
+
 pub(crate) const EXPECT_ANY: &str = "any";
 pub(crate) const EXPECT_ABSENT: &str = "absent";
 
@@ -143,6 +146,9 @@ fn constant(name: &str) -> Option<String> {
         "FORMAT" => return Some(char::from(protocol::FORMAT).into()),
         "FORMAT_BEFORE" => return Some(char::from(protocol::FORMAT_BEFORE).into()),
         "NEVER" => LARGEST,
+        "LONGEST_WAIT_US" => protocol::LONGEST_WAIT_US,
+        "CLOSED_SLACK_US" => protocol::CLOSED_SLACK_US,
+        "LEASE_WORDS" => LEASE_WORDS,
         "KEEP_AHEAD_US" => KEEP_AHEAD_US,
         "CROWD" => return Some(char::from(CROWD).into()),
         "CROWD_LUA" => return Some(expand(include_str!("lua/crowd.lua"))),
@@ -267,6 +273,9 @@ pub(crate) struct Scripts {
     pub(crate) alone_when_full: Script,
     /// Acquires and releases of several callers.
     pub(crate) together: Script,
+    pub(crate) quota: Script,
+    /// The same, for takes that take a lease too.
+    pub(crate) quota_and_lease: Script,
     pub(crate) floor: Script,
     pub(crate) register: Script,
     pub(crate) beat: Script,
@@ -291,6 +300,10 @@ impl Scripts {
         let fast = include_str!("lua/fast.lua");
         let alone = [fast, include_str!("lua/fast_alone.lua"), &leases].concat();
         let together = [fast, include_str!("lua/fast_together.lua")].concat();
+        let quota = include_str!("lua/quota.lua");
+        let lease =
+            format!("local function lease(KEYS, ARGV)\nlocal at = 0\n{leases}\nend\n{quota}");
+        let quota = format!("local lease\n{quota}");
         let floor = include_str!("lua/floor.lua");
         let register = include_str!("lua/register.lua");
         let beat = include_str!("lua/beat.lua");
@@ -300,6 +313,8 @@ impl Scripts {
             alone: Script::new(clock, &alone, OutOfMemory::Refuses),
             alone_when_full: Script::new(clock, &alone, OutOfMemory::Runs),
             together: Script::new(clock, &together, OutOfMemory::Refuses),
+            quota: Script::new(clock, &quota, OutOfMemory::Refuses),
+            quota_and_lease: Script::new(clock, &lease, OutOfMemory::Refuses),
             floor: Script::new(clock, floor, OutOfMemory::Refuses),
             register: Script::new(clock, register, OutOfMemory::Refuses),
             beat: Script::new(clock, beat, OutOfMemory::Runs),
@@ -349,6 +364,8 @@ mod tests {
             &scripts.leases,
             &scripts.alone,
             &scripts.together,
+            &scripts.quota,
+            &scripts.quota_and_lease,
             &scripts.floor,
             &scripts.register,
             &scripts.beat,
@@ -364,6 +381,8 @@ mod tests {
             scripts.leases,
             scripts.alone,
             scripts.together,
+            scripts.quota,
+            scripts.quota_and_lease,
             scripts.register,
         ] {
             assert!(script.text.contains("redis.call('TIME')"));

@@ -74,6 +74,16 @@ impl Garbage {
             .bind(lease_us)
             .execute(&mut *sql)
             .await?;
+        // As `Usage::is_spent`.
+        sqlx::query("DELETE FROM leasehold_quota WHERE keep_until_us < ?")
+            .bind(wall_us)
+            .execute(&mut *sql)
+            .await?;
+        sqlx::query("DELETE FROM leasehold_settled WHERE epoch <> ? OR until_us <= ?")
+            .bind(epoch)
+            .bind(lease_us)
+            .execute(&mut *sql)
+            .await?;
         execute(sql, "COMMIT").await
     }
 }
@@ -114,7 +124,12 @@ mod tests {
              INSERT INTO leasehold_member (ns, node, epoch, until_us, beat) VALUES
                ('a', 'kept: live', {epoch}, {future}, x''), ('b', 'dead', {epoch}, {past}, x'');
              INSERT INTO leasehold_listener (ns, node, token, address, epoch, until_us) VALUES
-               ('a', 'kept: live', '', '', {epoch}, {future}), ('b', 'dead', '', '', {epoch}, {past});"
+               ('a', 'kept: live', '', '', {epoch}, {future}), ('b', 'dead', '', '', {epoch}, {past});
+             INSERT INTO leasehold_quota (ns, name, keep_until_us, usage) VALUES
+               ('a', 'kept: charged', {ahead}, x''), ('b', 'spent', {old}, x'');
+             INSERT INTO leasehold_settled (ns, rid, epoch, until_us, kind, units) VALUES
+               ('a', 'kept: may be asked again', {epoch}, {future}, 0, 1), ('b', 'over', {epoch}, {past}, 0, 1),
+               ('b', 'of another boot', {epoch} + 1, {future}, 0, 1);"
         )))
         .execute(&mut *sql)
         .await
@@ -124,12 +139,13 @@ mod tests {
         let kept: Vec<String> = sqlx::query_scalar(
             "SELECT name FROM leasehold_lease UNION ALL SELECT name FROM leasehold_register
              UNION ALL SELECT ns FROM leasehold_floor
-             UNION ALL SELECT node FROM leasehold_member UNION ALL SELECT node FROM leasehold_listener",
+             UNION ALL SELECT node FROM leasehold_member UNION ALL SELECT node FROM leasehold_listener
+             UNION ALL SELECT name FROM leasehold_quota UNION ALL SELECT rid FROM leasehold_settled",
         )
         .fetch_all(sql)
         .await
         .expect("names");
-        assert_eq!(kept.len(), 6, "{kept:?}");
+        assert_eq!(kept.len(), 8, "{kept:?}");
         assert!(kept.iter().all(|name| name.starts_with("kept")), "{kept:?}");
     }
 }

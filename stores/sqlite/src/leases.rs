@@ -52,11 +52,7 @@ impl Query for Execute {
 
     async fn run(&self, tx: &mut Transaction<'_>) -> Result<Vec<Reply>, Failure> {
         // All are looked at before the first is applied: a record that cannot be used leaves nothing half-done.
-        for call in &self.0 {
-            if let Err(error) = &tx.slot(&call.name).record {
-                return Err(error.clone().into());
-            }
-        }
+        tx.check(&self.0)?;
         Ok(self.0.iter().map(|call| tx.apply(call)).collect())
     }
 }
@@ -78,7 +74,17 @@ impl Transaction<'_> {
         slot.or_insert_with(|| Slot::of(None))
     }
 
-    fn apply(&mut self, call: &LeaseCall) -> Reply {
+    /// Whether the records of these calls can be used.
+    pub(crate) fn check(&mut self, calls: &[LeaseCall]) -> Result<(), TooNew> {
+        for call in calls {
+            if let Err(error) = &self.slot(&call.name).record {
+                return Err(error.clone());
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn apply(&mut self, call: &LeaseCall) -> Reply {
         let now = self.now;
         let slot = self.slot(&call.name);
         let record = std::mem::replace(&mut slot.record, Ok(None));

@@ -49,6 +49,7 @@ mod leases;
 mod list;
 mod members;
 mod poll;
+mod quotas;
 mod registers;
 mod schema;
 mod statements;

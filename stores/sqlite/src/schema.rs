@@ -17,8 +17,8 @@ const FORMAT: i64 = 1;
 /// waiters do not fall back to SQLite's slow pace of one look each 100 ms.
 const LOCK_ROUND: Duration = Duration::from_millis(10);
 
-// `epoch` and the times of leases, members and listeners are the lease clock's, those of registers and floors the wall
-// clock's.
+// `epoch` and the times of leases, members, listeners and settlements are the lease clock's, those of registers, floors and
+// quotas the wall clock's.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS leasehold_meta (
     ns TEXT NOT NULL, key TEXT NOT NULL, value NOT NULL,
@@ -40,6 +40,13 @@ CREATE TABLE IF NOT EXISTS leasehold_listener (
 CREATE TABLE IF NOT EXISTS leasehold_floor (
     ns TEXT NOT NULL, bucket INTEGER NOT NULL, floor INTEGER NOT NULL, until_us INTEGER NOT NULL,
     PRIMARY KEY (ns, bucket)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS leasehold_quota (
+    ns TEXT NOT NULL, name TEXT NOT NULL, keep_until_us INTEGER NOT NULL, usage BLOB NOT NULL,
+    PRIMARY KEY (ns, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS leasehold_settled (
+    ns TEXT NOT NULL, rid TEXT NOT NULL, epoch INTEGER NOT NULL, until_us INTEGER NOT NULL,
+    kind INTEGER NOT NULL, units INTEGER NOT NULL,
+    PRIMARY KEY (ns, rid)) WITHOUT ROWID;
 INSERT OR IGNORE INTO leasehold_meta (ns, key, value) VALUES ('', 'format', 1);
 ";
 
@@ -135,14 +142,16 @@ async fn stored_format(sql: &mut SqliteConnection) -> Result<Option<i64>, sqlx::
     .await
 }
 
-/// Whether all tables are there. The version before this one had no floors; it does without them in the same file.
+/// Whether all tables are there. The versions before this one had no floors, then no quotas; they do without them in the
+/// same file.
 async fn is_complete(sql: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     let tables: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM sqlite_master WHERE name IN ('leasehold_meta', 'leasehold_floor')",
+        "SELECT count(*) FROM sqlite_master
+         WHERE name IN ('leasehold_meta', 'leasehold_floor', 'leasehold_quota', 'leasehold_settled')",
     )
     .fetch_one(sql)
     .await?;
-    Ok(tables == 2)
+    Ok(tables == 4)
 }
 
 fn too_new(file: &DataFile, found: i64) -> StoreError {

@@ -20,15 +20,25 @@ const AND_FLOORS: &str = " UNION ALL SELECT CAST(bucket AS TEXT), CAST(CAST(floo
      FROM leasehold_floor WHERE ns = ? AND bucket IN ";
 const READ_REGISTERS: &str =
     "SELECT name, register FROM leasehold_register WHERE ns = ? AND name IN ";
+const READ_USAGES: &str = "SELECT name, usage FROM leasehold_quota WHERE ns = ? AND name IN ";
 
 /// What was read, by name.
 pub(crate) type Stored = HashMap<String, Vec<u8>>;
 
-/// Records to write and to delete.
+/// Records to write and to delete, and usages of quotas to write.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) kept: Vec<Kept>,
     pub(crate) gone: Vec<ResourceName>,
+    pub(crate) usages: Vec<KeptUsage>,
+}
+
+/// A usage's row.
+#[derive(Debug)]
+pub(crate) struct KeptUsage {
+    pub(crate) name: ResourceName,
+    pub(crate) keep_until_us: u64,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// A record's row.
@@ -87,10 +97,28 @@ pub(crate) async fn registers(
     names: &[ResourceName],
 ) -> Result<Stored, sqlx::Error> {
     let names: Vec<_> = names.iter().collect();
+    read(sql, READ_REGISTERS, namespace, &names).await
+}
+
+/// Reads these keys' usages.
+pub(crate) async fn usages(
+    sql: &mut SqliteConnection,
+    namespace: &Namespace,
+    names: &[&ResourceName],
+) -> Result<Stored, sqlx::Error> {
+    read(sql, READ_USAGES, namespace, names).await
+}
+
+async fn read(
+    sql: &mut SqliteConnection,
+    select: &str,
+    namespace: &Namespace,
+    names: &[&ResourceName],
+) -> Result<Stored, sqlx::Error> {
     let mut stored = Stored::with_capacity(names.len());
     for names in names.chunks(ROWS) {
         let size = names.len().next_power_of_two();
-        let text = format!("{READ_REGISTERS}({})", list("?", size));
+        let text = format!("{select}({})", list("?", size));
         let mut query = sqlx::query_as(AssertSqlSafe(text)).bind(namespace.as_str().to_owned());
         for name in filled(names, size) {
             query = query.bind(name.as_str().to_owned());
@@ -119,9 +147,16 @@ pub(crate) async fn commit(
         text.push_str(&list("?", rows.len()));
         text.push_str("); ");
     }
+    for rows in changes.usages.chunks(ROWS) {
+        text.push_str(
+            "INSERT OR REPLACE INTO leasehold_quota (ns, name, keep_until_us, usage) VALUES ",
+        );
+        text.push_str(&list("(?, ?, ?, ?)", rows.len()));
+        text.push_str("; ");
+    }
     text.push_str("COMMIT");
     // The shapes of larger ones are too many to keep prepared.
-    let lone = changes.kept.len() + changes.gone.len() <= 1;
+    let lone = changes.kept.len() + changes.gone.len() + changes.usages.len() <= 1;
     let mut query = sqlx::query(AssertSqlSafe(text)).persistent(lone);
     for row in changes.kept {
         query = query
@@ -137,6 +172,13 @@ pub(crate) async fn commit(
         for name in rows {
             query = query.bind(name.as_str().to_owned());
         }
+    }
+    for row in changes.usages {
+        query = query
+            .bind(namespace.as_str().to_owned())
+            .bind(row.name.as_str().to_owned())
+            .bind(integer(row.keep_until_us))
+            .bind(row.bytes);
     }
     query.execute(sql).await.map(drop)
 }

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::connection::Scope;
 use crate::leases::Slot;
-use crate::statements;
+use crate::{quotas, statements};
 
 /// An open transaction.
 pub(crate) struct Transaction<'c> {
@@ -23,6 +23,8 @@ pub(crate) struct Transaction<'c> {
     pub(crate) slots: BTreeMap<ResourceName, Slot>,
     /// Of the buckets of these records.
     pub(crate) floors: BTreeMap<Bucket, u64>,
+    /// Usages of quotas that were read, as the jobs so far have left them; written at the end.
+    pub(crate) usages: BTreeMap<ResourceName, quotas::Kept>,
     pub(crate) effects: Effects,
 }
 
@@ -61,6 +63,7 @@ impl<'c> Transaction<'c> {
             writes: false,
             slots: BTreeMap::new(),
             floors: BTreeMap::new(),
+            usages: BTreeMap::new(),
             effects: Effects::default(),
         }
     }
@@ -69,7 +72,8 @@ impl<'c> Transaction<'c> {
     pub(crate) async fn commit(mut self) -> Result<Effects, sqlx::Error> {
         if self.writes {
             self.find_listeners().await?;
-            let changes = self.changes();
+            let mut changes = self.changes();
+            self.changed_usages(&mut changes);
             statements::commit(self.sql, &self.scope.namespace, changes).await?;
         }
         Ok(self.effects)

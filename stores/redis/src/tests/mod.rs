@@ -4,5 +4,6 @@ mod conformance;
 mod crowd;
 mod fast;
 mod leases;
+mod quotas;
 mod registers;
 mod rig;

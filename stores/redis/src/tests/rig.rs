@@ -70,11 +70,14 @@ impl Rig {
     }
 
     pub(super) fn command(&self, cmd: &Cmd) -> Value {
+        let answer = self.try_command(cmd);
+        answer.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub(super) fn try_command(&self, cmd: &Cmd) -> redis::RedisResult<Value> {
         let mut driver = self.driver.clone();
-        self.runtime
-            .block_on(driver.send_packed_command(cmd))
-            .and_then(Value::extract_error)
-            .unwrap_or_else(|error| panic!("{error}"))
+        let answer = self.runtime.block_on(driver.send_packed_command(cmd));
+        answer.and_then(Value::extract_error)
     }
 
     /// Runs a script at `now`; `keys` puts the number of keys and the keys, `words` the rest.
