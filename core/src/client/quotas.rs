@@ -184,6 +184,11 @@ impl Quotas {
         });
     }
 
+    /// Runs `task` on the client's background thread, unless it was shut down: what a limiter does beside its decisions.
+    pub fn spawn_behind(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn_behind(task);
+    }
+
     fn next_rid(&self) -> Rid {
         self.0.core.next_rid()
     }
