@@ -29,6 +29,12 @@ pub use leasehold_scheduler::{
     JobContext, Jobs, Scheduler, State, jobs, shutdown_signal, singleton_job,
 };
 
+/// Rate limits of a fleet (feature `ratelimit`).
+#[cfg(feature = "ratelimit")]
+pub use leasehold_ratelimit as ratelimit;
+#[cfg(feature = "ratelimit")]
+pub use leasehold_ratelimit::{Decision, Outage, Quota, RateLimiter};
+
 /// A fleet of nodes in one process and in virtual time, for tests of your own code (feature `test-util`).
 #[cfg(feature = "test-util")]
 pub mod testing {

@@ -3,5 +3,7 @@
 pub use crate::{
     Coordinator, DurationExt, Env, Error, Fence, Lease, MutexGuard, ReadGuard, WriteGuard, locked,
 };
+#[cfg(feature = "ratelimit")]
+pub use crate::{Decision, Outage, Quota, RateLimiter};
 #[cfg(feature = "scheduler")]
 pub use crate::{JobContext, Scheduler, State, jobs, shutdown_signal, singleton_job};
