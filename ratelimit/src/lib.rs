@@ -32,12 +32,14 @@ pub mod planted;
 #[cfg(not(feature = "planted-bugs"))]
 mod planted;
 mod quota;
+mod reservation;
 mod waiting;
 
 pub use builder::Builder;
 pub use decision::{Allowed, Decision, Limited, Source};
 pub use error::{Error, Unavailable};
-pub use leasehold_core::protocol::QuotaError;
+pub use leasehold_core::protocol::{QuotaError, Settled};
 pub use limiter::RateLimiter;
 pub use outage::Outage;
 pub use quota::Quota;
+pub use reservation::Reservation;

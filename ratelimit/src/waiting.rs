@@ -65,7 +65,7 @@ impl Limiter {
         };
         let back = {
             let name = name.clone();
-            move |one: &One| Some(left_early(&name, one))
+            move |one: &One| left_early(&name, one)
         };
         let answered = Flight::new(&self.quotas, request, back).await;
         // Counts from the answer: the charge is not younger.
@@ -76,7 +76,7 @@ impl Limiter {
                 let wait = Duration::from_micros(one.first().wait_us);
                 let turn = (decision.is_allowed() && !wait.is_zero()).then(|| Turn {
                     quotas: self.quotas.clone(),
-                    left: Some(left_early(&name, &one)),
+                    left: left_early(&name, &one),
                 });
                 (decision, wait, turn)
             }
@@ -111,17 +111,18 @@ impl Limiter {
 const LATE_US: u64 = 60_000_000;
 
 /// What settles a charge that nobody waits for any more.
-fn left_early(name: &ResourceName, one: &One) -> ToSettle {
+fn left_early(name: &ResourceName, one: &One) -> Option<ToSettle> {
     let charged = one.first();
-    ToSettle {
+    let after = charged.usage?;
+    Some(ToSettle {
         name: name.clone(),
         quota: one.quota,
         charged: charged.units,
         actual: 0,
-        // Nobody used it, and nobody came after it: that does not become untrue.
-        until_us: one.taken.now.wall_us + charged.wait_us + LATE_US,
-        ahead: charged.usage.map(|usage| (usage.full_us, usage.part)),
-    }
+        until_us: after.full_us + LATE_US,
+        after,
+        ahead: true,
+    })
 }
 
 /// A place in the line.
