@@ -151,18 +151,18 @@ impl Limiter {
 
     /// Takes in how a request ended.
     pub(crate) fn noted<T>(&self, result: Result<T, CoreError>) -> Result<T, Error> {
-        match result {
-            Ok(value) => {
-                self.answered();
-                Ok(value)
-            }
-            Err(error) => {
-                if is_outage(&error) && self.breaker.failed(self.coord.env().now()) {
-                    self.metrics.breaker(State::Open);
-                    tracing::warn!(limiter = self.class(), %error, "the store is away, and not asked for now");
-                }
-                Err(Error::of(self.class(), error))
-            }
+        self.note(result.as_ref().err());
+        result.map_err(|error| Error::of(self.class(), error))
+    }
+
+    /// Takes in that a request was answered, or failed.
+    pub(crate) fn note(&self, error: Option<&CoreError>) {
+        let Some(error) = error else {
+            return self.answered();
+        };
+        if is_outage(error) && self.breaker.failed(self.coord.env().now()) {
+            self.metrics.breaker(State::Open);
+            tracing::warn!(limiter = self.class(), %error, "the store is away, and not asked for now");
         }
     }
 
@@ -232,29 +232,24 @@ impl Limiter {
         if planted(Bug::UnknownIsYes) {
             return Ok((self.allowed_unasked(), Duration::ZERO));
         }
-        let decided = match self.outage {
-            Outage::Deny => Err(error),
-            Outage::Allow => Ok((self.allowed_unasked(), Duration::ZERO)),
-            Outage::LocalShare => self.by_share(name, cost, wait),
-        };
+        if self.outage == Outage::Deny {
+            self.metrics.unavailable();
+            return Err(error);
+        }
+        let decided = self.alone(name, cost, wait);
         decided.inspect_err(|_| self.metrics.unavailable())
     }
 
-    fn allowed_unasked(&self) -> Decision {
-        Decision::Allowed(Allowed {
-            remaining: 0,
-            reset_after: Duration::ZERO,
-            limit: self.live.in_force().counted.burst(),
-            source: Source::Outage,
-        })
-    }
-
-    fn by_share(
+    /// What this node decides by itself.
+    pub(crate) fn alone(
         &self,
         name: &ResourceName,
         cost: u64,
         wait: Duration,
     ) -> Result<(Decision, Duration), Error> {
+        if self.outage != Outage::LocalShare {
+            return Ok((self.allowed_unasked(), Duration::ZERO));
+        }
         let quota = part_of(self.live.in_force().counted, &self.coord);
         let charge = Charge {
             quota,
@@ -268,26 +263,27 @@ impl Limiter {
         Ok((decision, Duration::from_micros(charged.wait_us)))
     }
 
-    pub(crate) fn stands_without_store(
-        &self,
-        name: &ResourceName,
-        cost: u64,
-        error: Error,
-    ) -> Result<Decision, Error> {
-        match self.outage {
-            _ if !error.is_unavailable() => Err(error),
-            Outage::Deny => Err(error),
-            Outage::Allow => Ok(self.allowed_unasked()),
-            Outage::LocalShare => {
-                let quota = part_of(self.live.in_force().counted, &self.coord);
-                let burst = quota.burst();
-                let now = self.coord.env().now();
-                let standing = self.own.peek(name.as_str(), quota, cost, now);
-                if cost > burst {
-                    return Err(self.unavailable(Unavailable::ShareTooSmall { cost, burst }));
-                }
-                self.stands(&standing, cost, Source::Outage)
-            }
+    /// What this node would decide by itself.
+    pub(crate) fn stands_alone(&self, name: &ResourceName, cost: u64) -> Result<Decision, Error> {
+        if self.outage != Outage::LocalShare {
+            return Ok(self.allowed_unasked());
         }
+        let quota = part_of(self.live.in_force().counted, &self.coord);
+        let burst = quota.burst();
+        if cost > burst {
+            return Err(self.unavailable(Unavailable::ShareTooSmall { cost, burst }));
+        }
+        let now = self.coord.env().now();
+        let standing = self.own.peek(name.as_str(), quota, cost, now);
+        self.stands(&standing, cost, Source::Outage)
+    }
+
+    fn allowed_unasked(&self) -> Decision {
+        Decision::Allowed(Allowed {
+            remaining: 0,
+            reset_after: Duration::ZERO,
+            limit: self.live.in_force().counted.burst(),
+            source: Source::Outage,
+        })
     }
 }

@@ -66,6 +66,23 @@ pub enum Error {
         /// What can be had.
         longest: Duration,
     },
+    /// Keys that cannot be charged in one step.
+    #[error(
+        "`{name}` and `{first}` do not live together: take the keys of all limiters of one coordinator, and of one group \
+         (`limiter.group(tag)`)"
+    )]
+    Apart {
+        /// One of them.
+        name: String,
+        /// The first one.
+        first: String,
+    },
+    /// A key that would be charged twice in one step.
+    #[error("`{name}` was added twice: add its costs up")]
+    Twice {
+        /// The key.
+        name: String,
+    },
     /// Another quota was announced meanwhile, or before.
     #[error(
         "limiter `{class}`: a quota of revision {revision} is in force already: look at it, and announce one of a higher revision"

@@ -18,6 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 
+mod all;
 mod ask;
 mod breaker;
 mod builder;
@@ -35,6 +36,7 @@ mod quota;
 mod reservation;
 mod waiting;
 
+pub use all::{All, AllDecision, LimitedBy};
 pub use builder::Builder;
 pub use decision::{Allowed, Decision, Limited, Source};
 pub use error::{Error, Unavailable};

@@ -229,7 +229,10 @@ impl Limiter {
         self.check_cost(cost)?;
         match self.look_at(name, cost).await {
             Ok(standing) => self.stands(&standing, cost, Source::Store),
-            Err(error) => self.stands_without_store(name, cost, error),
+            Err(error) if error.is_unavailable() && self.outage != Outage::Deny => {
+                self.stands_alone(name, cost)
+            }
+            Err(error) => Err(error),
         }
     }
 
