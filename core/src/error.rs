@@ -33,6 +33,9 @@ pub enum Error {
     /// More was asked for than there is: it could never be granted.
     #[error(transparent)]
     TooHeavy(#[from] TooHeavy),
+    /// A number of permits that no semaphore has, or that nobody can ask for.
+    #[error(transparent)]
+    Permits(#[from] PermitsError),
     /// The caller's own signal came before it was granted; nothing stays held or queued.
     #[error("stopped waiting for `{name}`: the caller's own signal came first")]
     Cancelled {
@@ -193,6 +196,18 @@ impl TooHeavy {
             capacity,
         }
     }
+}
+
+/// A number of permits that cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PermitsError {
+    /// A semaphore without any.
+    #[error("a semaphore of 0 permits lets nobody in: give it at least 1")]
+    NoCapacity,
+    /// None was asked for.
+    #[error("0 permits were asked for: ask for at least 1")]
+    NoneAsked,
 }
 
 /// A lease that was held is gone: whatever was done under it may have met another holder's work.

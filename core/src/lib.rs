@@ -29,11 +29,13 @@ pub use client::{
     Shutdown, Taken, ToSettle, Waiter,
 };
 pub use env::{Env, Moment};
-pub use error::{Busy, Error, Lost, LostCause, Relock, TogetherError, TooHeavy, TtlError};
+pub use error::{
+    Busy, Error, Lost, LostCause, PermitsError, Relock, TogetherError, TooHeavy, TtlError,
+};
 pub use fence::{Fence, GrantId};
 pub use lock::{
     Election, Fairness, Healthy, Hold, Leader, Leadership, Lease, LockAll, MultiGuard, MutexGuard,
-    Mutexes, Observation, Observer, ReadGuard, RwLocks, WriteGuard,
+    Mutexes, Observation, Observer, Permit, ReadGuard, RwLocks, Semaphore, Semaphores, WriteGuard,
 };
 pub use name::{Class, NameError, Namespace, ResourceName};
 pub use protocol::{Expect, NodeId, Register, RegisterReply};

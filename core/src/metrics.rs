@@ -9,6 +9,7 @@ use metrics::{
 
 use crate::client::Mode;
 use crate::error::Error;
+use crate::name::ResourceName;
 
 const ACQUISITIONS: &str = "leasehold_acquisitions_total";
 const WAIT: &str = "leasehold_acquire_seconds";
@@ -18,6 +19,9 @@ const HELD: &str = "leasehold_held";
 const WAITING: &str = "leasehold_local_waiters";
 const LOCAL_TURNS: &str = "leasehold_local_turns_total";
 const CLOCK: &str = "leasehold_store_clock_departure_seconds";
+const PERMITS_IN_USE: &str = "leasehold_permits_in_use";
+const PERMITS_WAITING: &str = "leasehold_permits_waiting";
+const PERMITS_LOST: &str = "leasehold_permits_lost_total";
 const RENEWALS: &str = "leasehold_renewals_total";
 const REQUESTS: &str = "leasehold_store_request_seconds";
 
@@ -62,6 +66,21 @@ pub(crate) fn describe() {
         CLOCK,
         Unit::Seconds,
         "How far the store's clock is ahead of its course; 0 while it is on it"
+    );
+    describe_gauge!(
+        PERMITS_IN_USE,
+        Unit::Count,
+        "Permits of semaphores that guards of this client have, by class"
+    );
+    describe_gauge!(
+        PERMITS_WAITING,
+        Unit::Count,
+        "Permits that tasks of this client wait for, by class"
+    );
+    describe_counter!(
+        PERMITS_LOST,
+        Unit::Count,
+        "Permits lost while held, by class and cause"
     );
     describe_counter!(RENEWALS, Unit::Count, "Renewals, by outcome");
     describe_histogram!(
@@ -176,6 +195,19 @@ impl ClassKeys {
 pub(crate) fn lost(class: &str, mode: Mode, cause: &'static str) {
     let mode = mode.as_str();
     counter!(LOST, "class" => class.to_owned(), "mode" => mode, "cause" => cause).increment(1);
+}
+
+pub(crate) fn permits_in_use(name: &ResourceName, by: f64) {
+    gauge!(PERMITS_IN_USE, "class" => name.class().to_owned()).increment(by);
+}
+
+pub(crate) fn permits_waiting(name: &ResourceName, by: f64) {
+    gauge!(PERMITS_WAITING, "class" => name.class().to_owned()).increment(by);
+}
+
+pub(crate) fn permits_lost(class: &str, permits: u32, cause: &'static str) {
+    counter!(PERMITS_LOST, "class" => class.to_owned(), "cause" => cause)
+        .increment(u64::from(permits));
 }
 
 pub(crate) fn clock_departed(by_seconds: f64) {

@@ -153,7 +153,7 @@ pub struct Class(Arc<ClassName>);
 struct ClassName {
     name: Box<str>,
     /// By mode.
-    keys: [OnceLock<ClassKeys>; 2],
+    keys: [OnceLock<ClassKeys>; 3],
 }
 
 impl Class {
@@ -169,7 +169,7 @@ impl Class {
     fn unchecked(name: &str) -> Self {
         Self(Arc::new(ClassName {
             name: name.into(),
-            keys: [OnceLock::new(), OnceLock::new()],
+            keys: [const { OnceLock::new() }; 3],
         }))
     }
 

@@ -20,7 +20,7 @@ use crate::protocol::{Capacity, Weight};
 /// Who waits without limit stands in the queue this long, and then again.
 pub(super) const ROUND: Duration = Duration::from_secs(600);
 /// How long he pauses when the store can't be reached.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a caller wants to hold.
 #[derive(Debug, Clone)]

@@ -14,6 +14,7 @@ use super::floors::Floors;
 use super::health::Pulse;
 use super::leading::Leading;
 use super::line::Lines;
+use super::permits::{self, Pools};
 use super::renewals::Renewals;
 use super::{Core, cleaner, floors, inbox::Ears, inbox::Inbox, membership, renewer};
 use crate::env::Env;
@@ -98,6 +99,7 @@ impl Builder {
         let env = self.env;
         let node = NodeId::new(env.uuid());
         let (cleanups, cleanup_requests) = mpsc::unbounded_channel();
+        let (drives, pools_to_drive) = mpsc::unbounded_channel();
         let address = self.connector.address();
         let core = Arc::new(Core {
             env: env.clone(),
@@ -110,6 +112,7 @@ impl Builder {
             clock: StoreClock::default(),
             inbox: Arc::new(Inbox::default()),
             lines: Lines::default(),
+            pools: Pools::new(drives),
             leading: Leading::default(),
             renewals: Renewals::default(),
             floors: Floors::default(),
@@ -165,6 +168,11 @@ impl Builder {
 
         let renewer = background.spawn(renewer::run(Arc::clone(&core), behind.clone()));
         let floors = background.spawn(floors::run(Arc::clone(&core), behind.clone()));
+        let pools = background.spawn(permits::run(
+            Arc::clone(&core),
+            behind.clone(),
+            pools_to_drive,
+        ));
         let members = background.spawn(membership::run(Arc::clone(&core), behind.clone()));
         let cleaner = background.spawn(cleaner::run(
             Arc::clone(&core),
@@ -176,7 +184,7 @@ impl Builder {
             core,
             store,
             background,
-            vec![members, floors, cleaner],
+            vec![members, floors, pools, cleaner],
         )))
     }
 }

@@ -11,7 +11,7 @@ use super::{Builder, Core, Departure, Health, Inspection, Listing, Quotas, inspe
 use crate::env::{Background, Env};
 use crate::error::Error;
 use crate::fence::Fence;
-use crate::lock::{Election, LockAll, Mutexes, RwLocks};
+use crate::lock::{Election, LockAll, Mutexes, RwLocks, Semaphore, Semaphores};
 use crate::name::{Class, Namespace, ResourceName};
 use crate::protocol::{NodeId, Now, Record};
 use crate::register::RegisterHandle;
@@ -117,6 +117,41 @@ impl Coordinator {
     /// As [`rw_locks`](Self::rw_locks), for a class that was made before.
     pub fn rw_locks_of(&self, class: Class) -> RwLocks {
         RwLocks::new(Arc::clone(&self.inner), class)
+    }
+
+    /// A semaphore: `permits` of them are there for the whole fleet. It is one of a [class](Self::semaphores) of its name.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use leasehold_core::{Coordinator, store::MemoryStore};
+    /// # let coord = Coordinator::builder(MemoryStore::new(), "billing").connect().await?;
+    /// let stripe = coord.semaphore("stripe", 20)?;
+    /// let answer = stripe.run(async { "charged" }).await?;
+    /// assert_eq!(answer, "charged");
+    /// # Ok::<(), leasehold_core::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Name`] if it cannot be a class, [`Error::Permits`] if `permits` is 0.
+    pub fn semaphore(&self, name: &str, permits: u32) -> Result<Semaphore, Error> {
+        self.semaphores(name, permits)?.get(name)
+    }
+
+    /// A class of semaphores, each of so many permits: carries the settings, and is the metric label. They are picked by id:
+    /// `coord.semaphores("db", 20)?.acquire("eu-1")`.
+    ///
+    /// # Errors
+    /// [`Error::Name`] if it cannot be a class, [`Error::Permits`] if `permits` is 0.
+    pub fn semaphores(&self, class: &str, permits: u32) -> Result<Semaphores, Error> {
+        self.semaphores_of(Class::new(class)?, permits)
+    }
+
+    /// As [`semaphores`](Self::semaphores), for a class that was made before.
+    ///
+    /// # Errors
+    /// [`Error::Permits`] if `permits` is 0.
+    pub fn semaphores_of(&self, class: Class, permits: u32) -> Result<Semaphores, Error> {
+        Semaphores::new(Arc::clone(&self.inner), class, permits)
     }
 
     /// Several mutexes at once, also of several classes: all or none, and never a deadlock.
@@ -350,7 +385,8 @@ impl Coordinator {
         Shutdown {
             cut_short,
             // A line that is being left stands for its release; one that was not polled for a request of its own.
-            unreleased: core.cleaning.load(Ordering::Acquire).max(core.lines.len()),
+            unreleased: (core.cleaning.load(Ordering::Acquire))
+                .max(core.lines.len() + core.pools.len()),
         }
     }
 }

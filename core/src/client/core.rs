@@ -16,6 +16,7 @@ use super::health::Pulse;
 use super::inbox::Inbox;
 use super::leading::Leading;
 use super::line::Lines;
+use super::permits::Pools;
 use super::renewals::Renewals;
 use super::{Cleanup, Tenure, floors::Floors};
 use crate::env::{Env, Moment};
@@ -42,6 +43,7 @@ pub(crate) struct Core {
     pub(crate) clock: StoreClock,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) lines: Lines,
+    pub(crate) pools: Pools,
     pub(crate) leading: Leading,
     pub(crate) renewals: Renewals,
     pub(crate) floors: Floors,
@@ -112,6 +114,7 @@ impl Core {
     /// Whether nobody holds, waits, asks or releases any more.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.lines.len() == 0
+            && self.pools.len() == 0
             && self.inbox.is_empty()
             && self.renewals.len() == 0
             && self.departing.load(Ordering::Acquire) == 0

@@ -67,8 +67,8 @@ impl Core {
             round_trip: self.clock.round_trip(),
             store_clock: self.clock.departure(),
             held: self.renewals.len(),
-            waiting: self.lines.waiting(),
-            lines: self.lines.len(),
+            waiting: self.lines.waiting() + self.pools.waiting(),
+            lines: self.lines.len() + self.pools.len(),
             unreleased: self.cleaning.load(Ordering::Acquire),
         }
     }

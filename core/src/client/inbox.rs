@@ -97,6 +97,12 @@ impl Slot {
         drop(kept);
         self.came.notify_one();
     }
+
+    async fn pushed(&self) -> Option<Pushed> {
+        self.came.notified().await;
+        let pushed = self.pushed.lock();
+        pushed.unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// One waiter's pushes.
@@ -110,9 +116,23 @@ pub(crate) struct Mailbox {
 impl Mailbox {
     /// A push came (maybe before this call): a grant, or a hint to ask again.
     pub(crate) async fn pushed(&self) -> Option<Pushed> {
-        self.slot.came.notified().await;
-        let pushed = self.slot.pushed.lock();
-        pushed.unwrap_or_else(PoisonError::into_inner).take()
+        self.slot.pushed().await
+    }
+
+    /// For one who hears while others may end this.
+    pub(crate) fn ear(&self) -> Ear {
+        Ear(Arc::clone(&self.slot))
+    }
+}
+
+/// Hears one waiter's pushes.
+#[derive(Debug)]
+pub(crate) struct Ear(Arc<Slot>);
+
+impl Ear {
+    /// As [`Mailbox::pushed`].
+    pub(crate) async fn pushed(&self) -> Option<Pushed> {
+        self.0.pushed().await
     }
 }
 

@@ -338,6 +338,7 @@ impl Lead {
             asked_until: attempt.until(),
             members: core.members(),
             line: self.line.take(),
+            pool: None,
         };
         let tenure = Tenure::new(core.env.clone(), grant, term, claimed);
         if contended {

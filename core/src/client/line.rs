@@ -57,6 +57,8 @@ pub(crate) enum Mode {
     Exclusive,
     /// Several have it side by side.
     Shared,
+    /// Several have some of it each. It is no line's: a pool's.
+    Permits,
 }
 
 impl Mode {
@@ -72,6 +74,7 @@ impl Mode {
         match self {
             Self::Exclusive => "exclusive",
             Self::Shared => "shared",
+            Self::Permits => "permits",
         }
     }
 }

@@ -16,6 +16,7 @@ mod lead;
 mod leading;
 mod line;
 mod membership;
+mod permits;
 mod place;
 mod quotas;
 mod release;
@@ -43,6 +44,10 @@ pub(crate) use inspect::{inspect, look};
 pub(crate) use leading::{Leading, Own, Standing, Terms};
 pub(crate) use line::Mode;
 pub use quotas::{Quotas, Taken, ToSettle};
+pub(crate) use permits::{
+    Want, acquire as acquire_permits, acquire_until as acquire_permits_until, check_name, resize,
+    size,
+};
 pub(crate) use release::{release, release_all};
 pub use tenure::Revocation;
 pub(crate) use tenure::Tenure;

@@ -10,7 +10,7 @@ use super::cleaner::BATCH;
 use super::core::Departing;
 use super::line::After;
 use super::turn::Holding;
-use super::{Cleanup, Core, Inner, RETRY, Tenure, membership, several};
+use super::{Cleanup, Core, Inner, RETRY, Tenure, membership, permits, several};
 use crate::env::Moment;
 use crate::error::{Error, LostCause};
 use crate::name::Bucket;
@@ -23,6 +23,9 @@ use crate::store::{StoreError, StoreErrorKind};
 /// are sent again within the request timeout, and after that the cleaner goes on.
 pub(crate) async fn release(inner: &Inner, holding: Holding) -> Result<(), Error> {
     let core = &inner.core;
+    if let Some(pool) = holding.tenure.pool() {
+        return Box::pin(permits::release(inner, &pool, &holding)).await;
+    }
     let now = core.env.now();
     let lost = holding.check_at(now);
     if !holding.end_at(now) {

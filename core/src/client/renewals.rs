@@ -93,6 +93,9 @@ impl Renewals {
     pub(crate) fn contended(&self, rid: Rid) {
         let mut book = self.book();
         if let Some(held) = book.held.get(&rid.seq) {
+            if let Some(pool) = held.tenure.pool().filter(|_| !held.tenure.is_contended()) {
+                pool.tell(held.tenure.env.now());
+            }
             held.tenure.contend();
             return;
         }

@@ -42,6 +42,9 @@ pub(super) async fn run(core: Arc<Core>, store: StoreHandle) {
     }
     for tenure in core.renewals.close() {
         tenure.lose(LostCause::ShutDown);
+        if let Some(pool) = tenure.pool() {
+            pool.lose(&core, &tenure);
+        }
         // Those who wait are told to go, too: none of them will end it.
         core.lines.lose(&core, &tenure);
         tenure.end();
@@ -86,6 +89,9 @@ fn next_look(core: &Core, tenure: &Tenure, now: Moment) -> Moment {
 /// A lost lease may still stand in the store (a late claim even in the queue): the next holder need not wait for it.
 fn end(core: &Arc<Core>, tenure: &Arc<Tenure>) {
     core.renewals.remove(tenure);
+    if let Some(pool) = tenure.pool() {
+        pool.lose(core, tenure);
+    }
     let after = core.lines.lose(core, tenure);
     if after == After::Release {
         tenure.end();
@@ -178,6 +184,9 @@ async fn renew(core: Arc<Core>, store: StoreHandle, batch: Vec<Arc<Tenure>>) {
                 let next = next_look(&core, &tenure, answer.received);
                 core.renewals.again(next, &tenure);
                 core.lines.resume(&core, &tenure);
+                if let Some(pool) = tenure.pool() {
+                    pool.renewed(&core);
+                }
             }
             Reply::NotHeld => not_held(&core, &tenure),
             // The request aged on its way; the lease may well be there.

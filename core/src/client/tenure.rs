@@ -9,6 +9,7 @@ use tokio::sync::futures::Notified;
 
 use super::drift_margin;
 use super::line::{Line, Mode};
+use super::permits::Pool;
 use super::share::Sharers;
 use super::turn::{TaskId, Turn};
 use crate::env::{Env, Moment};
@@ -44,6 +45,8 @@ pub(crate) struct Tenure {
     unanswered: AtomicBool,
     lost: OnceLock<LostCause>,
     contended: AtomicBool,
+    /// How often that was said.
+    contentions: AtomicU64,
     revoked: OnceLock<Revocation>,
     /// When a revoked holder's grace is over.
     revoked_until: AtomicU64,
@@ -103,6 +106,8 @@ pub(crate) struct Grant {
     pub(crate) members: Arc<Membership>,
     /// Who takes turns under it; `None` for a try beside the line.
     pub(crate) line: Option<Line>,
+    /// Whose permits it has; `None` if it is no semaphore's.
+    pub(crate) pool: Option<Weak<Pool>>,
 }
 
 impl std::ops::Deref for Tenure {
@@ -130,6 +135,7 @@ impl Tenure {
             unanswered: AtomicBool::new(false),
             lost: OnceLock::new(),
             contended: AtomicBool::new(false),
+            contentions: AtomicU64::new(0),
             revoked: OnceLock::new(),
             revoked_until: AtomicU64::new(Moment::NEVER.as_nanos()),
             changed: Notify::new(),
@@ -199,12 +205,20 @@ impl Tenure {
     }
 
     pub(crate) fn mode(&self) -> Mode {
-        Mode::of(self.weight)
+        match self.pool {
+            Some(_) => Mode::Permits,
+            None => Mode::of(self.weight),
+        }
+    }
+
+    /// The pool whose entry it is, while that is there.
+    pub(super) fn pool(&self) -> Option<Arc<Pool>> {
+        self.pool.as_ref().and_then(Weak::upgrade)
     }
 
     /// Whether several turns are taken under it, side by side.
     pub(crate) fn is_shared(&self) -> bool {
-        self.mode() == Mode::Shared
+        self.mode() != Mode::Exclusive
     }
 
     /// Whether pushes for it are to be asked for: the first time.
@@ -225,6 +239,12 @@ impl Tenure {
     /// Its turn outstays its time: the line may go on without it. Not so if that turn has ended meanwhile, and the next
     /// one has begun; nor while others share it.
     pub(crate) fn lose_to(&self, turn: &Turn) {
+        if self.pool.is_some() {
+            if let Some(pool) = self.pool() {
+                pool.outstayed(turn);
+            }
+            return;
+        }
         if self.is_shared() {
             self.sharers.outstayed(self, turn);
             return;
@@ -324,8 +344,24 @@ impl Tenure {
 
     /// Someone waits for it.
     pub(crate) fn contend(&self) {
+        self.contentions.fetch_add(1, Ordering::AcqRel);
         if !self.contended.swap(true, Ordering::AcqRel) {
             self.changed.notify_waiters();
+        }
+    }
+
+    /// How often somebody was said to wait.
+    pub(super) fn contentions(&self) -> u64 {
+        self.contentions.load(Ordering::Acquire)
+    }
+
+    /// Nobody waits any more, says an answer to what was asked after so many times.
+    pub(super) fn calm(&self, contentions: u64) {
+        if self.contentions() == contentions {
+            self.contended.store(false, Ordering::Release);
+            if self.contentions() != contentions {
+                self.contended.store(true, Ordering::Release);
+            }
         }
     }
 

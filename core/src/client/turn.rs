@@ -231,6 +231,13 @@ impl Drop for Holding {
         }
         // Before it leaves: a cleaner that finds nobody there would end.
         let _departing = self.core.depart();
+        if self.turn.tenure.pool.is_some() {
+            if let Some(pool) = self.turn.tenure.pool() {
+                pool.leave(&self.core, &self.turn);
+                pool.proceed(&self.core);
+            }
+            return;
+        }
         if self.core.lines.leave(&self.core, &self.turn, false) == After::Release {
             let cleanup = Cleanup::of(&self.core, &self.turn.tenure);
             self.core.clean_up(cleanup);

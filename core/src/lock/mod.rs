@@ -6,6 +6,7 @@ mod lease;
 pub mod locked;
 mod mutex;
 mod rwlock;
+mod semaphore;
 mod settings;
 mod together;
 
@@ -14,4 +15,5 @@ pub use hold::Hold;
 pub use lease::Lease;
 pub use mutex::{Fairness, MutexGuard, Mutexes};
 pub use rwlock::{ReadGuard, RwLocks, WriteGuard};
+pub use semaphore::{Permit, Semaphore, Semaphores};
 pub use together::{LockAll, MultiGuard};
