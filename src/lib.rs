@@ -13,8 +13,9 @@ pub use leasehold_core::store::MemoryStore;
 pub use leasehold_core::{
     Builder, Busy, Class, Coordinator, Election, Env, Error, Expect, Fence, GrantId, Hold, Leader,
     Leadership, Lease, LockAll, Lost, LostCause, Moment, MultiGuard, MutexGuard, Mutexes,
-    NameError, Namespace, NodeId, Observation, Observer, Put, ReadGuard, Register, RegisterHandle,
-    RegisterReply, ResourceName, RwLocks, TogetherError, TtlError, WriteGuard,
+    NameError, Namespace, NodeId, Observation, Observer, Permit, PermitsError, Put, ReadGuard,
+    Register, RegisterHandle, RegisterReply, ResourceName, RwLocks, Semaphore, Semaphores,
+    TogetherError, TooHeavy, TtlError, WriteGuard,
 };
 
 #[doc(hidden)]

@@ -5,6 +5,7 @@
 
 mod clocks;
 mod guards;
+mod permits;
 mod queue;
 mod renewal;
 mod requests;

@@ -58,6 +58,14 @@ impl World {
         builder.connect().await.unwrap()
     }
 
+    /// One whose monotonic clock runs faster than the store's by so many millionths, or slower.
+    pub(crate) async fn client_with_drift(&self, ppm: i32) -> Coordinator {
+        let env = self.env.node_with_drift(ppm);
+        let builder = Coordinator::builder(self.network.clone(), "test").env(env);
+        let builder = builder.request_timeout(REQUEST_TIMEOUT);
+        builder.connect().await.unwrap()
+    }
+
     pub(crate) fn up_to(&self, longest: Duration) -> Duration {
         Duration::from_micros(self.env.random(u64::try_from(longest.as_micros()).unwrap()))
     }
