@@ -144,7 +144,7 @@ bugs! {
     WaitIsFree,
     /// A key that was idle has two bursts.
     IdleEarnsMore,
-    /// After its clock went back the store keeps a key blocked until it has caught up.
+    /// After its clock went back the store keeps a key blocked until that has caught up.
     StepBackBlocks,
     /// What a rate leaves beyond whole microseconds is forgotten.
     PartDropped,

@@ -4,7 +4,7 @@ mod common;
 
 use common::{LONG, context, fresh, name, raw, refused, sql, try_open, wait_until};
 use leasehold_core::ResourceName;
-use leasehold_core::protocol::{self, Op, Was};
+use leasehold_core::protocol::{self, Op, Quota, Was};
 use leasehold_core::store::{Beat, Connector as _, LeaseCall, StoreErrorKind};
 use leasehold_sqlite::SqliteStore;
 
@@ -202,8 +202,10 @@ async fn a_file_of_the_version_before_is_carried_on() {
         .await
         .expect("a count");
     assert_eq!(kept, 1);
-    // It had no floors.
-    sql(&mut raw, "DROP TABLE leasehold_floor").await;
+    // It had neither floors nor quotas.
+    for table in ["floor", "quota", "settled"] {
+        sql(&mut raw, &format!("DROP TABLE leasehold_{table}")).await;
+    }
     let opened = context(SqliteStore::new(&path));
     let late = opened.session_in(cx.namespace()).await;
     assert_eq!(late.queued(&lock, &late.ask(LONG)).await, 1);
@@ -213,4 +215,6 @@ async fn a_file_of_the_version_before_is_carried_on() {
     let floors = [(lock.bucket(), 7)];
     let raised = late.handle.leases.raise_floors(&floors).await;
     raised.expect("the table is there again");
+    let quota = Quota::new(1, 1_000_000, 1).expect("a fine quota");
+    assert_eq!(late.charge(&lock, quota, 1).await, 1);
 }

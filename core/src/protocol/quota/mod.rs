@@ -201,10 +201,11 @@ impl Quota {
 fn slower(n: u64, period: u64, longest: u64) -> Option<(u64, u64)> {
     let (n, period) = (u128::from(n), u128::from(period));
     let longest = u128::from(longest).min(period);
-    // The longest period, and what it has room for: off by less than one unit.
-    let by_period = (n * longest / period, longest);
+    // The longest period that can be, and what it has room for: off by less than one unit.
+    let time = longest.min(u128::from(MOST_UNITS) * period / n);
+    let by_period = (n * time / period, time);
     // The most units in a period that can be, and the time they need: off by less than one µs.
-    let units = n.min(MOST_UNITS.into()).min(by_period.0);
+    let units = n.min(MOST_UNITS.into()).min(n * longest / period);
     let by_units = (units, (period * units).div_ceil(n));
     let is_near = |(units, time): (u128, u128)| {
         // Both are below 2^64 x 2^64, and what is slower is not more.

@@ -32,7 +32,8 @@ pub struct Settle {
 pub enum Settled {
     /// So many whole units were given back.
     GivenBack(u64),
-    /// Units were charged beyond those before; the key may have less than nothing now, and others wait for that.
+    /// Units were charged beyond those before; the key may have less than nothing now, and others wait for that, though for
+    /// no more of it than comes back within the longest wait.
     Charged(u64),
     /// Nothing: it was right, or came too late to give back, or others wait for times that they were told.
     Kept,

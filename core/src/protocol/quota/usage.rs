@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::Now;
-use super::{LONGEST_WAIT_US, Quota};
+use super::{LARGEST, LONGEST_WAIT_US, Quota};
 use crate::planted::{Bug, planted};
 
 /// What is kept of a key.
@@ -96,8 +96,12 @@ pub fn charge(stored: Option<Usage>, ask: &Charge, longest_wait_us: u64, now: No
     if wait_us > longest_wait_us.min(LONGEST_WAIT_US) {
         return refused(Some(wait_us));
     }
-    let is_free = wait_us > 0 && planted(Bug::WaitIsFree);
-    let level = if is_free { state.level } else { level };
+    let level = match wait_us {
+        0 => level,
+        _ if planted(Bug::WaitIsFree) => state.level,
+        // It begins with a whole µs, and so those behind it count from there.
+        _ => quota.window() + wait_us * quota.units,
+    };
     let state = State { level, ..state };
     Charged {
         units,
@@ -175,22 +179,25 @@ impl State {
         let is_same = usage.quota.units == quota.units;
         let part = if is_same { usage.part } else { 0 };
         let rounded = u64::from(!is_same && usage.part > 0);
-        let level = match usage.full_us.checked_sub(now_us) {
-            Some(ahead_us) => {
-                // After the clock stepped back, or a burst was made smaller, nobody waits longer than for the longest wait.
-                let most = if planted(Bug::StepBackBlocks) {
-                    u64::MAX >> 4
-                } else {
-                    quota.most()
-                };
-                let ahead_us = ahead_us.saturating_add(rounded).min(most / quota.units);
-                (ahead_us * quota.units + part).min(most)
-            }
-            None => 0,
+        let longest_us = quota.most() / quota.units;
+        let ahead_us = usage.full_us.saturating_sub(now_us);
+        let given_us = usage.given_us;
+        // Nobody is ever told to wait for longer than for a burst and the longest wait: the clock stepped back, or the quota
+        // was another. Nothing would bring such a key back but the time, and so what it has is all given back.
+        let is_beyond = ahead_us > longest_us && !planted(Bug::StepBackBlocks);
+        let ahead_us = if planted(Bug::StepBackBlocks) {
+            ahead_us.min(longest_us)
+        } else {
+            ahead_us
+        };
+        let (level, given_us) = match usage.full_us.checked_sub(now_us) {
+            Some(_) if is_beyond => (0, given_us.saturating_add(ahead_us + 1).min(LARGEST)),
+            Some(_) => ((ahead_us + rounded) * quota.units + part, given_us),
+            None => (0, given_us),
         };
         Self {
             level,
-            given_us: usage.given_us,
+            given_us,
             quota,
             now_us,
         }

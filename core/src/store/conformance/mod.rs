@@ -23,6 +23,7 @@ pub mod lists;
 pub mod members;
 pub mod names;
 pub mod queue;
+pub mod quotas;
 pub mod registers;
 pub mod requests;
 pub mod revoke;
@@ -110,6 +111,19 @@ macro_rules! conformance_tests {
             registers: values_are_bytes,
             registers: a_batch_is_read_in_order,
             registers: one_of_many_writers_at_a_version_wins,
+            quotas: a_burst_passes_and_not_one_unit_more,
+            quotas: what_was_used_comes_back_at_its_rate,
+            quotas: several_keys_are_charged_all_or_none,
+            quotas: who_can_do_with_less_takes_what_there_is,
+            quotas: charges_ahead_stand_in_turn,
+            quotas: a_charge_is_settled_once,
+            quotas: a_late_settlement_gives_nothing_back,
+            quotas: a_stale_charge_does_nothing,
+            quotas: the_quota_announced_last_counts,
+            quotas: a_charge_and_a_lease_are_taken_together_or_not_at_all,
+            quotas: calls_on_quotas_are_applied_in_order,
+            quotas: a_key_is_forgotten_once_all_of_its_burst_is_there,
+            quotas: one_key_is_never_charged_beyond_its_quota,
             members: a_member_is_listed_from_its_first_beat,
             members: a_beat_renews_and_updates,
             members: a_member_without_beats_expires,
@@ -153,13 +167,14 @@ mod tests {
             ("members", include_str!("members.rs")),
             ("names", include_str!("names.rs")),
             ("queue", include_str!("queue.rs")),
+            ("quotas", include_str!("quotas.rs")),
             ("registers", include_str!("registers.rs")),
             ("requests", include_str!("requests.rs")),
             ("revoke", include_str!("revoke.rs")),
             ("reweigh", include_str!("reweigh.rs")),
             ("weights", include_str!("weights.rs")),
         ] {
-            for case in text.split("pub async fn ").skip(1) {
+            for case in text.split("\npub async fn ").skip(1) {
                 let case = case.split('(').next().unwrap_or_default();
                 let line = format!("{group}: {case},");
                 assert!(listed.contains(&line), "not listed: {line}");

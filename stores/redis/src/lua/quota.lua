@@ -70,9 +70,9 @@ local function state(k, asked)
   quota = quota and quota[4] > 0 and better(quota, asked) or asked
   local ahead_us, part = usage[1] - wall_us, usage[2]
   if ahead_us < 0 then return 0, usage[4], quota end
+  if ahead_us > floor(quota[6] / quota[1]) then return 0, min(usage[4] + ahead_us + 1, $NEVER), quota end
   if part > 0 and usage[3] ~= quota[1] then ahead_us, part = ahead_us + 1, 0 end
-  ahead_us = min(ahead_us, floor(quota[6] / quota[1]))
-  return min(ahead_us * quota[1] + part, quota[6]), usage[4], quota
+  return ahead_us * quota[1] + part, usage[4], quota
 end
 
 local function keep(k, level, given, quota)
@@ -137,7 +137,7 @@ local function take(word)
   for i = 1, count do
     local k, level, given, quota, units, wait_us, retry_us, asked, least = unpack(charged[i])
     if passes then
-      level = level + units * quota[2]
+      level = wait_us > 0 and quota[5] + wait_us * quota[1] or level + units * quota[2]
       if takes then keep(k, level, given, quota) end
       put(units, wait_us, 0, level, given, quota, asked)
     else
