@@ -151,10 +151,13 @@ impl All {
                 now: leasehold_core::protocol::Now::default(),
             });
         };
-        let mut within = Duration::MAX;
+        let env = first.limiter.limiter.coord.env();
+        let budgets = self.0.iter().map(|ask| ask.limiter.limiter.budget);
+        let deadline = env.now() + budgets.min().unwrap_or_default();
         for (ask, name) in self.0.iter().zip(names) {
-            within = within.min(ask.limiter.limiter.may_ask(name).await?);
+            ask.limiter.limiter.may_ask(name, deadline).await?;
         }
+        let within = deadline.since(env.now());
         // The quotas that were just looked for, if they were.
         let each = self.0.iter().zip(names).map(|(ask, name)| {
             let quota = ask.limiter.limiter.live.in_force().counted;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use leasehold_core::protocol::{Charge, Charged, Standing};
 use leasehold_core::store::StoreError;
-use leasehold_core::{Error as CoreError, ResourceName, Taken, protocol};
+use leasehold_core::{Error as CoreError, Moment, ResourceName, Taken, protocol};
 
 use crate::breaker::Pass;
 use crate::error::is_outage;
@@ -39,18 +39,21 @@ impl Limiter {
         cost: u64,
         wait: Duration,
     ) -> Result<One, Error> {
-        self.take_some(name, cost, cost, wait).await
+        let deadline = self.coord.env().now() + self.budget;
+        self.take_some(name, cost, cost, wait, deadline).await
     }
 
-    /// Charges a key for `cost` units, or if there are not as many for those there are, at least `least`.
+    /// Charges a key for `cost` units, or if there are not as many for those there are, at least `least`; answers until
+    /// `deadline`.
     pub(crate) async fn take_some(
         self: &Arc<Self>,
         name: &ResourceName,
         cost: u64,
         least: u64,
         wait: Duration,
+        deadline: Moment,
     ) -> Result<One, Error> {
-        let within = self.may_ask(name).await?;
+        let within = self.may_ask(name, deadline).await?;
         self.check_cost(least)?;
         let quota = self.live.in_force().counted;
         let charge = Charge { quota, cost, least };
@@ -74,7 +77,8 @@ impl Limiter {
         name: &ResourceName,
         cost: u64,
     ) -> Result<Standing, Error> {
-        let within = self.may_ask(name).await?;
+        let deadline = self.coord.env().now() + self.budget;
+        let within = self.may_ask(name, deadline).await?;
         let quota = self.live.in_force().counted;
         let env = self.coord.env();
         let standing = env
@@ -85,7 +89,11 @@ impl Limiter {
     }
 
     /// Whether the store is asked now, and for how long; looks for another quota, if it is time.
-    pub(crate) async fn may_ask(self: &Arc<Self>, name: &ResourceName) -> Result<Duration, Error> {
+    pub(crate) async fn may_ask(
+        self: &Arc<Self>,
+        name: &ResourceName,
+        deadline: Moment,
+    ) -> Result<Duration, Error> {
         let env = self.coord.env();
         let now = env.now();
         match self.breaker.pass(now) {
@@ -96,33 +104,45 @@ impl Limiter {
                 return Err(self.is_open());
             }
         }
-        let deadline = now + self.budget;
         if !self.live.has_looked() {
             // The first decision is by the quota of the fleet, too.
             let looked = env.timeout_at(deadline, self.look_for_quota()).await;
             let looked = looked.unwrap_or_else(|_| Err(self.late()));
             self.noted(looked)?;
         } else if self.live.is_due(now) {
-            let limiter = Arc::clone(self);
-            self.quotas.spawn_behind(async move {
-                if let Err(error) = limiter.look_for_quota().await {
-                    tracing::debug!(limiter = limiter.class(), %error, "another quota may be in force");
-                }
-            });
+            self.look_behind();
         }
         Ok(deadline.since(env.now()))
+    }
+
+    /// Looks for another quota, in the background.
+    pub(crate) fn look_behind(self: &Arc<Self>) {
+        let limiter = Arc::clone(self);
+        self.quotas.spawn_behind(async move {
+            if let Err(error) = limiter.look_for_quota().await {
+                tracing::debug!(limiter = limiter.class(), %error, "another quota may be in force");
+            }
+        });
     }
 
     async fn look_for_quota(&self) -> Result<(), CoreError> {
         let env = self.coord.env();
         let next = env.now() + env.jittered(LOOK_EVERY);
-        self.live.look(next, |quota| self.count(quota).ok()).await?;
+        let is_other = self.live.look(next, |quota| self.count(quota).ok()).await?;
+        self.changed(is_other);
         Ok(())
     }
 
     /// A quota was announced here.
     pub(crate) fn take_over(&self, quota: Quota) {
-        self.live.adopt(Some(quota), |quota| self.count(quota).ok());
+        let is_other = self.live.adopt(Some(quota), |quota| self.count(quota).ok());
+        self.changed(is_other);
+    }
+
+    fn changed(&self, is_other: bool) {
+        if let (true, Some(slots)) = (is_other, &self.slots) {
+            slots.forget_denials();
+        }
     }
 
     /// Asks the store something without consequence, in the background, and for as long as a decision may take: it is asked

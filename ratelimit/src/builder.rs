@@ -7,11 +7,12 @@ use leasehold_core::protocol::LONGEST_WAIT_US;
 use leasehold_core::{Class, Coordinator};
 
 use crate::breaker::Breaker;
-use crate::limiter::Limiter;
+use crate::limiter::{Limiter, count};
 use crate::live::{InForce, Live};
 use crate::metrics::{self, Keys, State};
 use crate::outage::OwnCount;
-use crate::{Error, Outage, Quota, RateLimiter};
+use crate::shares::Slots;
+use crate::{Error, LocalShares, Outage, Quota, RateLimiter};
 
 /// Settings of a limiter. Made by [`RateLimiter::builder`].
 #[derive(Debug, Clone)]
@@ -26,6 +27,9 @@ pub struct Builder {
     pause: Duration,
     longest_wait: Duration,
     reservation: Duration,
+    shares: Option<LocalShares>,
+    caches_denials: bool,
+    keys: usize,
 }
 
 impl Builder {
@@ -40,6 +44,9 @@ impl Builder {
             pause: Duration::from_secs(1),
             longest_wait: Duration::from_secs(10),
             reservation: Duration::from_secs(600),
+            shares: None,
+            caches_denials: false,
+            keys: 10_000,
         }
     }
 
@@ -76,10 +83,30 @@ impl Builder {
         self
     }
 
+    /// Takes units ahead, and decides about them in this process: for hot keys (default: every decision is the store's). Denials
+    /// are kept in mind, too.
+    pub fn local_shares(mut self, shares: LocalShares) -> Self {
+        self.shares = Some(shares);
+        self
+    }
+
+    /// Keeps denials in mind: who asks for as much again before it was to retry is refused here, and the store is not asked. It
+    /// may be refused though something was given back meanwhile.
+    pub fn cache_denials(mut self) -> Self {
+        self.caches_denials = true;
+        self
+    }
+
+    /// Of how many keys shares and denials are kept at a time (default 10,000): the one that came first goes.
+    pub fn keys(mut self, most: usize) -> Self {
+        self.keys = most;
+        self
+    }
+
     /// The limiter.
     ///
     /// # Errors
-    /// [`Error::Quota`], [`Error::LongestWait`] and [`Error::NoBudget`] if a setting cannot be meant; [`Error::Core`] if the class
+    /// [`Error::Quota`], [`Error::Shares`], [`Error::LongestWait`] and [`Error::NoBudget`] if a setting cannot be meant; [`Error::Core`] if the class
     /// cannot be one.
     pub fn build(self) -> Result<RateLimiter, Error> {
         let class = Class::new(&self.class)?;
@@ -95,16 +122,18 @@ impl Builder {
         if self.budget < Duration::from_millis(1) {
             return Err(Error::NoBudget { class: name() });
         }
-        let counted = self.quota.lower().map_err(|error| Error::Quota {
-            class: name(),
-            error,
-        })?;
+        let counted = count(&self.class, self.quota, self.shares.as_ref())?;
         let quota = self.quota;
         metrics::describe();
+        let keys = Arc::new(Keys::of(class.as_str()));
+        let keeps = self.shares.is_some() || self.caches_denials;
+        let slots = || Slots::new(&class, &keys, self.keys, self.coord.env().now());
         let limiter = Limiter {
             quotas: self.coord.quotas(),
             live: Live::new(&self.coord, &class, InForce { quota, counted })?,
-            metrics: Keys::of(class.as_str()),
+            slots: keeps.then(slots),
+            shares: self.shares,
+            metrics: keys,
             coord: self.coord,
             class,
             outage: self.outage,

@@ -93,6 +93,21 @@ pub enum Error {
         /// The revision in force.
         revision: u64,
     },
+    /// Nothing would be left of the burst.
+    #[error(
+        "limiter `{class}`: shares that last {lasting:?} keep {kept_back} units of the burst back, and it has {burst}: raise the \
+         burst above that, shorten `lasting`, or declare an `overshoot`"
+    )]
+    Shares {
+        /// The limiter.
+        class: String,
+        /// How long shares last.
+        lasting: Duration,
+        /// What passes meanwhile at the rate.
+        kept_back: u64,
+        /// The burst.
+        burst: u64,
+    },
     /// A request to the store needs time.
     #[error("limiter `{class}`: a decision cannot be made in no time: give `budget` at least 1 ms")]
     NoBudget {
@@ -130,6 +145,17 @@ pub enum Unavailable {
         cost: u64,
         /// The burst of the share.
         burst: u64,
+    },
+    /// No units came that could still be used.
+    #[error(
+        "no share came within {budget:?} that was young enough to be used; shares last {lasting:?}: is the store further away \
+         than that?"
+    )]
+    TooLate {
+        /// How long a decision may take.
+        budget: Duration,
+        /// How long shares last.
+        lasting: Duration,
     },
     /// The store is away, and more keys are in use than are counted here.
     #[error("the store is away, and {keys} other keys are counted here already")]

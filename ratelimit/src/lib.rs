@@ -26,6 +26,7 @@ mod decision;
 mod error;
 mod limiter;
 mod live;
+mod local;
 mod metrics;
 mod outage;
 #[cfg(feature = "planted-bugs")]
@@ -34,6 +35,8 @@ pub mod planted;
 mod planted;
 mod quota;
 mod reservation;
+mod shares;
+mod slot;
 mod waiting;
 
 pub use all::{All, AllDecision, LimitedBy};
@@ -45,3 +48,4 @@ pub use limiter::RateLimiter;
 pub use outage::Outage;
 pub use quota::Quota;
 pub use reservation::Reservation;
+pub use shares::LocalShares;

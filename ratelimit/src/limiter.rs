@@ -11,7 +11,8 @@ use crate::breaker::Breaker;
 use crate::live::{Announcement, Live};
 use crate::metrics::Keys;
 use crate::outage::OwnCount;
-use crate::{Allowed, Builder, Decision, Error, Outage, Quota, Source};
+use crate::shares::Slots;
+use crate::{Allowed, Builder, Decision, Error, LocalShares, Outage, Quota, Source};
 
 /// How long an announcement or a settlement is repeated while the store is away.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,7 +61,42 @@ pub(crate) struct Limiter {
     pub(crate) longest_wait: Duration,
     pub(crate) reservation: Duration,
     pub(crate) own: OwnCount,
-    pub(crate) metrics: Keys,
+    pub(crate) shares: Option<LocalShares>,
+    /// What is kept here of keys: shares, and denials.
+    pub(crate) slots: Option<Slots>,
+    pub(crate) metrics: Arc<Keys>,
+}
+
+/// Who is asked first.
+enum Asked<'a> {
+    Store(Result<ResourceName, NameError>),
+    Here(&'a Slots, String),
+}
+
+/// How a quota is counted at the store.
+pub(crate) fn count(
+    class: &str,
+    quota: Quota,
+    shares: Option<&LocalShares>,
+) -> Result<protocol::Quota, Error> {
+    let refused = |error| Error::Quota {
+        class: class.to_owned(),
+        error,
+    };
+    // What is wrong with it is said of the quota as it was written.
+    let whole = quota.lower().map_err(refused)?;
+    let Some(shares) = shares else {
+        return Ok(whole);
+    };
+    let Some(burst) = shares.burst(&quota) else {
+        return Err(Error::Shares {
+            class: class.to_owned(),
+            lasting: shares.lasts(),
+            kept_back: shares.kept_back(&quota),
+            burst: quota.burst_units(),
+        });
+    };
+    quota.with_burst(burst).map_err(refused)
 }
 
 impl RateLimiter {
@@ -143,8 +179,17 @@ impl RateLimiter {
         key: K,
         units: u64,
     ) -> impl Future<Output = Result<Decision, Error>> + Send + use<'_, K> {
-        let name = self.name(key);
-        async move { self.limiter.check(&name?, units).await }
+        let limiter = &self.limiter;
+        let asked = match &limiter.slots {
+            None => Asked::Store(self.name(key)),
+            Some(slots) => Asked::Here(slots, self.id(key)),
+        };
+        async move {
+            match asked {
+                Asked::Store(name) => limiter.check(&name?, units).await,
+                Asked::Here(slots, id) => limiter.check_here(slots, &id, units).await,
+            }
+        }
     }
 
     /// How a key stands for who would ask for so many units. Changes nothing, and asks the store always.
@@ -189,6 +234,13 @@ impl RateLimiter {
                 class: class.to_owned(),
                 revision,
             }),
+        }
+    }
+
+    fn id(&self, key: impl fmt::Display) -> String {
+        match &self.group {
+            Some(group) => group.id(key),
+            None => key.to_string(),
         }
     }
 
@@ -256,11 +308,7 @@ impl Limiter {
 
     /// How a quota is counted at the store.
     pub(crate) fn count(&self, quota: Quota) -> Result<protocol::Quota, Error> {
-        let counted = quota.lower();
-        counted.map_err(|error| {
-            let class = self.class().to_owned();
-            Error::Quota { class, error }
-        })
+        count(self.class(), quota, self.shares.as_ref())
     }
 
     pub(crate) fn counted(&self, decision: &Decision, cost: u64) {

@@ -95,7 +95,13 @@ async fn keys_that_cannot_be_charged_together_are_refused() {
         costly.check().await,
         Err(Error::TooCostly { burst: 2, .. })
     ));
-    assert!(RateLimiter::all().add(&user, "\u{7}", 1).check().await.is_err());
+    assert!(
+        RateLimiter::all()
+            .add(&user, "\u{7}", 1)
+            .check()
+            .await
+            .is_err()
+    );
     assert!(
         RateLimiter::all().check().await.unwrap().is_allowed(),
         "of nothing"
