@@ -304,6 +304,7 @@ fn shown(step: &Step<'_>) -> What {
             format!("{op:?} -> {reply:?}; now {}", entries.join(", "))
         }
         Done::Write { write, reply } => format!("{write:?} -> {reply:?}"),
+        Done::Quota { call, reply } => format!("{call:?} -> {reply:?}"),
     };
     let resource = step.name.to_string();
     What::Stepped { resource, text }

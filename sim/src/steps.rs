@@ -52,6 +52,7 @@ impl Steps {
                 noted.extend(lease.waits(step.name.as_str()));
                 noted.extend(lease.told_to_go(step.name.as_str()));
             }
+            Done::Quota { .. } => {}
             Done::Write { write, reply } => {
                 use leasehold_core::RegisterReply::Written;
                 if let (Some(fence), Written { .. }) = (write.fence, reply) {

@@ -13,16 +13,16 @@ use crate::place::{Place, duration};
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 NAME is a job's name, or its first name if it was renamed. A time is `2026-03-29 02:30` by the
-clocks of the job's zone, `2026-03-29T02:30:00+01:00`, or `@1774747800` in seconds since 1970. A date
-alone is its midnight. A time that clocks skip is the first instant after the gap, and one that they
-repeat is the first of the two.
+clocks of the job's zone, `2026-03-29T02:30:00+01:00`, or `@1774747800` in seconds since 1970. A
+date alone is its midnight. A time that clocks skip is the first instant after the gap, and one
+that they repeat is the first of the two.
 
 Exit codes:
   0        done
   1        with `trigger --wait`: the run did not end well
   66       there is no such job
-  2        wrong arguments, names, times or ranges; there is nothing to resume; or the job was taken out
-           of the store
+  2        wrong arguments, names, times or ranges; there is nothing to resume; or the job was
+           taken out of the store
   75       the job has so many runs to come that it takes no more now; or the wait is over
   69       the store could not be reached, or did not answer
   78       the store, or what a newer version wrote to it, cannot be used

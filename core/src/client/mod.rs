@@ -43,11 +43,11 @@ pub use inspect::{Holder, Inspection, Listing, Waiter};
 pub(crate) use inspect::{inspect, look};
 pub(crate) use leading::{Leading, Own, Standing, Terms};
 pub(crate) use line::Mode;
-pub use quotas::{Quotas, Taken, ToSettle};
 pub(crate) use permits::{
     Want, acquire as acquire_permits, acquire_until as acquire_permits_until, check_name, resize,
     size,
 };
+pub use quotas::{Quotas, Taken, ToSettle};
 pub(crate) use release::{release, release_all};
 pub use tenure::Revocation;
 pub(crate) use tenure::Tenure;

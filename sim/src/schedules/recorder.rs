@@ -136,6 +136,7 @@ impl Recorder {
         }
         let (write, reply) = match &step.done {
             Done::Write { write, reply } => (write, reply),
+            Done::Quota { .. } => return,
             Done::Lease { op, before, .. } => {
                 let lease = before.and_then(|before| given_back(step, op, before));
                 let lease = lease.filter(|lease| log.is_claimed(lease));
