@@ -59,6 +59,11 @@ pub use leasehold_sqlite::SqliteStore;
 mod redis_guide {}
 
 /// The code of the guides is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/ratelimit.md")]
+mod ratelimit_guide {}
+
+/// The code of the guides is compiled.
 #[cfg(all(doctest, feature = "scheduler"))]
 #[doc = include_str!("../docs/scheduler.md")]
 mod scheduler_guide {}

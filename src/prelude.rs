@@ -1,7 +1,8 @@
 //! What most programs use: `use leasehold::prelude::*;`.
 
 pub use crate::{
-    Coordinator, DurationExt, Env, Error, Fence, Lease, MutexGuard, ReadGuard, WriteGuard, locked,
+    Coordinator, DurationExt, Env, Error, Fence, Lease, MutexGuard, Permit, ReadGuard, WriteGuard,
+    locked,
 };
 #[cfg(feature = "ratelimit")]
 pub use crate::{Decision, Outage, Quota, RateLimiter};

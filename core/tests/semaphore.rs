@@ -509,3 +509,49 @@ async fn a_unit_visits_the_tasks_that_waited_when_others_came_and_then_goes_to_t
     assert_eq!(*order.lock().unwrap(), ["a", "a", "a", "b", "b", "late"]);
     assert_at_rest(&world, &[&a, &b]).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_clients_that_want_much_do_not_wait_for_what_neither_uses() {
+    let world = World::new();
+    let (a, b) = (world.node("a").await, world.node("b").await);
+    for _ in 0..20 {
+        // Both have some, and both want more than is left, while what they have comes back bit by bit.
+        let mut some = Vec::new();
+        for node in [&a, &b] {
+            for _ in 0..5 {
+                some.push(semaphore(node, 10).acquire().await.unwrap());
+            }
+        }
+        let large = [
+            acquires(&semaphore(&a, 10), &world.env, 7),
+            acquires(&semaphore(&b, 10), &world.env, 8),
+        ];
+        for permit in some {
+            world
+                .env
+                .sleep(Duration::from_micros(world.env.random(4000)))
+                .await;
+            drop(permit);
+        }
+        for task in large {
+            let served = world.env.timeout(Duration::from_secs(5), task).await;
+            drop(served.expect("served").unwrap());
+        }
+    }
+    assert_at_rest(&world, &[&a, &b]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_of_grants_do_not_run_out_and_are_never_given_twice() {
+    let world = World::new();
+    let node = world.node("a").await;
+    let semaphore = semaphore(&node, 2);
+    let kept = semaphore.acquire().await.unwrap();
+    let mut seen = std::collections::BTreeSet::from([kept.grant_id().get()]);
+    for _ in 0..3000 {
+        let permit = semaphore.acquire().await.unwrap();
+        assert!(seen.insert(permit.grant_id().get()));
+        permit.release().await.unwrap();
+    }
+    assert!(kept.is_held());
+}

@@ -25,6 +25,9 @@ use crate::protocol::{Capacity, Weight};
 /// So many blocks of numbers are kept: each that is granted brings one.
 const MOST_BLOCKS: usize = 4;
 
+/// So long nobody else must have waited for visits to begin anew.
+const CALM: Duration = Duration::from_millis(100);
+
 /// What tells pools apart: those who ask for one TTL share an entry of it.
 pub(super) type Key = (ResourceName, Duration);
 
@@ -38,6 +41,8 @@ pub(crate) struct Pool {
     /// Its driver is to look again.
     pub(super) wake: Notify,
     arrivals: AtomicU64,
+    /// When others were last known to wait elsewhere.
+    contended_at: AtomicU64,
     /// When others were said to begin to wait elsewhere, and who waited here then.
     told: Mutex<Visit>,
 }
@@ -187,6 +192,7 @@ impl Pool {
             }),
             wake: Notify::new(),
             arrivals: AtomicU64::new(0),
+            contended_at: AtomicU64::new(0),
             told: Mutex::default(),
         })
     }
@@ -207,9 +213,18 @@ impl Pool {
         }
     }
 
-    /// Others begin to wait elsewhere, just now: those who wait here came before them.
+    /// Others begin to wait elsewhere, just now: those who wait here came before them. Not so if nobody did for a moment
+    /// only: else no visit would end among those who come and go.
     pub(in crate::client) fn tell(&self, now: Moment) {
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = self.visit(now);
+        if !self.was_contended(now) {
+            *self.told.lock().unwrap_or_else(PoisonError::into_inner) = self.visit(now);
+        }
+    }
+
+    /// Whether others waited elsewhere just now.
+    fn was_contended(&self, now: Moment) -> bool {
+        let last = Moment::from_nanos(self.contended_at.load(Ordering::Relaxed));
+        now.since(last) < CALM
     }
 
     fn told(&self) -> Visit {
@@ -476,6 +491,10 @@ impl State {
             return served;
         }
         let contended = self.is_contended().then(|| pool.told());
+        if contended.is_some() {
+            pool.contended_at.store(now.as_nanos(), Ordering::Relaxed);
+        }
+        let keeps_visits = pool.was_contended(now);
         let size = self.capacity.size;
         let mut in_use = self.in_use();
         while let Some((id, head)) = self.head() {
@@ -504,10 +523,11 @@ impl State {
                         core.renewals.look_at(base.tenure.rid, turn.look_at());
                     }
                     metrics::permits_in_use(pool.name(), f64::from(wants));
-                    let units = match contended {
-                        Some(_) => units,
+                    let units = if keeps_visits {
+                        units
+                    } else {
                         // Should others come, they serve those who wait now.
-                        None => Units::new(pool.visit(now), wants),
+                        Units::new(pool.visit(now), wants)
                     };
                     self.issued.insert(number, units);
                     in_use += wants;
