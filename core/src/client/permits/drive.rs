@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::pool::{Pool, Stand};
+use super::pool::Pool;
 use super::size;
+use super::state::Stand;
 use crate::client::Core;
 use crate::client::inbox::{Ear, Pushed};
 use crate::client::tenure::Term;

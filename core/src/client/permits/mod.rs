@@ -8,11 +8,13 @@
 
 mod drive;
 mod flight;
+mod land;
 mod next;
 mod pool;
 mod pools;
 mod release;
 mod size;
+mod state;
 mod units;
 mod wait;
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flight::{BaseStep, Flight};
-use super::pool::{Asking, Call, Ended, Pool, Stand, State};
+use super::pool::{Call, Ended, Pool};
+use super::state::{Asking, Stand, State};
 use crate::client::Core;
 use crate::client::acquire::ROUND;
 use crate::client::attempt::Attempt;
