@@ -555,3 +555,54 @@ async fn numbers_of_grants_do_not_run_out_and_are_never_given_twice() {
     }
     assert!(kept.is_held());
 }
+
+/// Four clients with more tasks than there are permits; requests take a while, as do pushes.
+#[tokio::test(start_paused = true)]
+async fn clients_that_want_more_than_there_is_share_it_evenly_and_use_it() {
+    const HOLD: Duration = ms(200);
+    const RUN: Duration = Duration::from_secs(60);
+    let world = World::new();
+    world.store.set_faults(Faults {
+        delay_before: ms(5),
+        delay_after: ms(5),
+        push_delay: ms(5),
+        ..Faults::none()
+    });
+    let mut nodes = Vec::new();
+    for _ in 0..4 {
+        nodes.push(world.node("node").await);
+    }
+    let until = world.env.now() + RUN;
+    let mut tasks = Vec::new();
+    for node in &nodes {
+        for _ in 0..16 {
+            let (semaphore, env) = (semaphore(node, 20), world.env.clone());
+            tasks.push(world.env.spawn(async move {
+                let mut held = Duration::ZERO;
+                while env.now() < until {
+                    let permit = semaphore.acquire().await.unwrap();
+                    let since = env.now();
+                    env.sleep(HOLD).await;
+                    held += env.now().min(until).since(since);
+                    permit.release().await.unwrap();
+                }
+                held
+            }));
+        }
+    }
+    let mut shares = Vec::new();
+    for task in tasks {
+        shares.push(task.await.unwrap().as_secs_f64());
+    }
+    let all: f64 = shares.iter().sum();
+    let used = all / (20.0 * RUN.as_secs_f64());
+    let mean = all / 64.0;
+    let least = shares.iter().copied().fold(f64::MAX, f64::min) / mean;
+    let most = shares.iter().copied().fold(0.0, f64::max) / mean;
+    eprintln!("used {used:.3}, shares from {least:.2} to {most:.2}");
+    assert!(used >= 0.95, "used {used:.3}");
+    assert!(
+        least >= 0.75 && most <= 1.25,
+        "shares from {least:.2} to {most:.2} of the mean"
+    );
+}
