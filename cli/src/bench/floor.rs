@@ -16,6 +16,9 @@ use crate::exit::Failure;
 
 const TTL_MS: u64 = 30_000;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const GET_AND_SET: &str = "local was = redis.call('GET', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return was";
 const DELETE: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 
@@ -24,6 +27,7 @@ const DELETE: &str =
 pub(super) struct Floor {
     connection: MultiplexedConnection,
     delete: Arc<Script>,
+    get_and_set: Arc<Script>,
     sent: Arc<AtomicU64>,
     env: Env,
 }
@@ -59,6 +63,7 @@ impl Floor {
         Ok(Self {
             connection: connection.map_err(|e| failed(&e))?,
             delete: Arc::new(Script::new(DELETE)),
+            get_and_set: Arc::new(Script::new(GET_AND_SET)),
             sent: Arc::default(),
             env: Env::system(),
         })
@@ -77,6 +82,15 @@ impl Floor {
             .find_map(|line| line.strip_prefix("used_memory:"));
         used.and_then(|bytes| bytes.trim().parse().ok())
             .ok_or_else(|| Failure::Redis("INFO does not tell the memory in use".into()))
+    }
+
+    /// The least that a limit could take: one read and one write of its key.
+    pub(super) async fn get_and_set(&self) -> Result<(), Failure> {
+        let mut connection = self.connection.clone();
+        let mut script = self.get_and_set.key("{leasehold-bench}:floor:limit");
+        let run = script.arg(1_800_000_000_000_000_u64).arg(TTL_MS);
+        let was = run.invoke_async::<Option<u64>>(&mut connection).await;
+        was.map(drop).map_err(|e| failed(&e))
     }
 
     /// One round trip.

@@ -4,6 +4,7 @@ mod compete;
 mod crowd;
 mod floor;
 mod hold;
+mod limit;
 mod ours;
 mod progress;
 mod report;
@@ -43,6 +44,7 @@ A pair is a lock and its unlock. The fields:
   held_s                     for how long it was held, in all
   requests                   what was sent to the store
   memory_bytes               what the server needs for the crowd (Redis)
+  asked, passed              units that were asked for, and had
 
 The floors are the least that a lock on Redis can take: SET NX PX, then compare-and-delete by a
 script, over the same client library; who finds it held asks again at once. They have no queue, no
@@ -120,6 +122,10 @@ enum What {
         #[arg(long, value_name = "N", default_value_t = 10_000)]
         count: u32,
     },
+    /// Many tasks, all of one limit: each asks for a unit, exactly, again and again
+    Limit(Crowd),
+    /// As `limit`, with the least it could take: a script of one GET and one SET
+    FloorLimit(Crowd),
     /// As `solo`, with the least a lock can take
     FloorSolo {
         /// How many times
@@ -228,6 +234,14 @@ impl Bench {
                 let course = self.course("floor-fight", crowd, Keys::OneForAll, Some(turn));
                 course.run(&self.floor().await?).await
             }
+            What::Limit(crowd) => {
+                let coord = self.connect().await?;
+                let limit = limit::Hot::new(coord.clone())?;
+                let report = self.limit("limit", &limit, crowd).await;
+                coord.shutdown(Duration::ZERO).await;
+                report
+            }
+            What::FloorLimit(crowd) => self.limit("floor-limit", &self.floor().await?, crowd).await,
             What::Crowd {
                 holders,
                 waiters,
@@ -294,6 +308,17 @@ impl Bench {
     ) -> Result<Report, Failure> {
         let progress = self.progress(count.into());
         serial::pairs(what, &self.address, target, count, &progress).await
+    }
+
+    async fn limit<L: limit::Limit>(
+        &self,
+        what: &'static str,
+        limit: &L,
+        crowd: Crowd,
+    ) -> Result<Report, Failure> {
+        let Crowd { tasks, seconds } = crowd;
+        let progress = self.progress(1);
+        limit::run(what, &self.address, limit, tasks, seconds, &progress).await
     }
 
     async fn gathering(&self, size: Size, count: u32) -> Result<Report, Failure> {

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use leasehold_core::store::StoreError;
+use leasehold_core::store::{LeaseCall, QuotaCall, StoreError};
 use leasehold_core::{Env, Moment};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use tokio::runtime::Handle;
@@ -22,7 +22,8 @@ use crate::unpacked::Unpacked;
 pub(crate) struct Connection {
     pub(crate) shared: Arc<Shared>,
     pub(crate) scripts: Scripts,
-    pub(crate) combiner: Combiner,
+    pub(crate) combiner: Combiner<LeaseCall>,
+    pub(crate) quota_combiner: Combiner<QuotaCall>,
     pub(crate) unpacked: Unpacked,
     /// For the tasks that send what several callers ask.
     pub(crate) me: Weak<Connection>,
@@ -52,6 +53,7 @@ impl Connection {
             keeper: shared.session.env.spawn(keeper),
             scripts: Scripts::new(crowded),
             combiner: Combiner::new(Together::AnyBuckets),
+            quota_combiner: Combiner::new(Together::AnyBuckets),
             unpacked: Unpacked::default(),
             me: Weak::clone(me),
             runtime: Handle::current(),

@@ -33,7 +33,7 @@ impl Leases for Connection {
         let now = self.shared.session.env.now();
         match calls {
             [call] if can_travel(&call.op) && !self.unpacked.has(&call.name, now) => {
-                self.execute_one(call, now).await
+                self.send_one(call, now).await
             }
             _ => Box::pin(self.alone(calls, now)).await,
         }

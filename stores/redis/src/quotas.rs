@@ -1,9 +1,10 @@
 //! Quotas: calls as the words of `lua/quota.lua`, and its answers.
 
 use async_trait::async_trait;
+use leasehold_core::Moment;
 use leasehold_core::name::{Bucket, ResourceName};
 use leasehold_core::protocol::{
-    Acquire, Charge, Charged, Op, Quota, Reply, Settle, Settled, Standing, Usage,
+    Acquire, Charge, Charged, Op, Quota, Reply, Rid, Settle, Settled, Standing, Usage,
 };
 use leasehold_core::store::{LeaseCall, QuotaCall, QuotaReply, Quotas, Stamped, StoreError, Take};
 use redis::{Cmd, RedisWrite, Value};
@@ -19,16 +20,27 @@ pub(crate) const OPERATION: &str = "quota";
 #[async_trait]
 impl Quotas for Connection {
     async fn quotas(&self, calls: &[QuotaCall]) -> Result<Stamped<Vec<QuotaReply>>, StoreError> {
-        self.quotas_alone(calls, self.deadline()).await
+        match calls {
+            [call] if can_travel(call) => self.send_one(call, self.shared.session.env.now()).await,
+            _ => Box::pin(self.send_quotas(calls, self.deadline())).await,
+        }
+    }
+}
+
+/// Whether a call can travel with those of others: a lease has a script of its own, and large calls pay for themselves.
+fn can_travel(call: &QuotaCall) -> bool {
+    match call {
+        QuotaCall::Take(take) => take.lease.is_none() && take.charges.len() <= 4,
+        QuotaCall::Settle { .. } | QuotaCall::Peek { .. } => true,
     }
 }
 
 impl Connection {
-    /// Sends calls as a script call of their own.
-    pub(crate) async fn quotas_alone(
+    /// Sends calls as one script call.
+    pub(crate) async fn send_quotas(
         &self,
         calls: &[QuotaCall],
-        deadline: leasehold_core::Moment,
+        deadline: Moment,
     ) -> Result<Stamped<Vec<QuotaReply>>, StoreError> {
         let batch = Batch::of(calls, &self.shared.keys);
         let script = if batch.has_lease {
@@ -49,7 +61,7 @@ impl Connection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Key<'a> {
     Usage(&'a ResourceName),
-    Settlement(Bucket, leasehold_core::protocol::Rid),
+    Settlement(Bucket, Rid),
     Floor(Bucket),
     Lease(&'a ResourceName),
 }

@@ -20,7 +20,7 @@ use runs::Runs;
 
 type Measure = fn(&Runs<'_>) -> Result<Vec<Row>>;
 
-const MEASURES: [(&str, Measure); 10] = [
+const MEASURES: [(&str, Measure); 11] = [
     ("solo", rows::solo),
     ("keys", rows::keys),
     ("fight", rows::fight),
@@ -29,6 +29,7 @@ const MEASURES: [(&str, Measure); 10] = [
     ("server time", rows::server_time),
     ("100,000 leases", rows::hold),
     ("a crowd", rows::crowded),
+    ("a hot limit", rows::limit),
     ("memory", rows::memory),
     ("sqlite", rows::sqlite),
 ];

@@ -112,6 +112,23 @@ pub(super) fn keys(runs: &Runs<'_>) -> Result<Vec<Row>> {
     ])
 }
 
+pub(super) fn limit(runs: &Runs<'_>) -> Result<Vec<Row>> {
+    let what = "limit --tasks 64 --seconds 3";
+    let rate = |what: &str| -> Result<f64> {
+        let found = runs.one(what)?;
+        Ok(found.sum("asked") / found.most("secs"))
+    };
+    let Compared { ours, floor, ratio } =
+        compare(ROUNDS, || rate(what), || rate(&format!("floor-{what}")))?;
+    Ok(vec![Row::new(
+        "`limit --tasks 64`, one hot key, exact, against `floor-limit`, units/s",
+        ">= 0.8 x",
+        format!("{ratio:.2} x ({ours:.0}/s, floor {floor:.0}/s)"),
+        ratio >= 0.8,
+        what,
+    )])
+}
+
 pub(super) fn fight(runs: &Runs<'_>) -> Result<Vec<Row>> {
     let what = "fight --tasks 16 --seconds 5";
     let mut ours = Vec::new();
