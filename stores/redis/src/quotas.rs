@@ -302,15 +302,6 @@ impl Text<'_> {
         Some(value)
     }
 
-    /// A number, or none: -1.
-    fn number_or_none(&mut self) -> Option<Option<u64>> {
-        if self.0.first()? & 0x80 == 0 {
-            return self.number().map(Some);
-        }
-        self.0 = self.0.get(8..)?;
-        Some(None)
-    }
-
     fn quota(&mut self, asked: Quota) -> Option<Quota> {
         if self.byte()? == 0 {
             return Some(asked);
@@ -336,7 +327,10 @@ impl Text<'_> {
     }
 
     fn stood(&mut self, asked: Quota) -> Option<Stood> {
-        let (units, wait_us, retry_us) = (self.number()?, self.number()?, self.number_or_none()?);
+        let (units, wait_us) = (self.number()?, self.number()?);
+        // -1 stands for none.
+        let is_none = self.0.first()? & 0x80 != 0;
+        let retry_us = Some(self.number()?).filter(|_| !is_none);
         let (remaining, reset_us) = (self.number()?, self.number()?);
         let (full_us, part, given_us) = (self.number()?, self.number()?, self.number()?);
         let quota = self.quota(asked)?;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use leasehold_core::Moment;
-use leasehold_core::name::Bucket;
+use leasehold_core::name::{Bucket, ResourceName};
 use leasehold_core::store::{QuotaCall, QuotaReply, Stamped, StoreError};
 
 use super::{Answers, Cargo, Combiner, SEATS, Together, Waiting};
@@ -19,7 +19,7 @@ impl Cargo for QuotaCall {
     }
 
     fn bucket(&self) -> Bucket {
-        self.name().map_or(Bucket(0), |name| name.bucket())
+        self.name().map_or(Bucket(0), ResourceName::bucket)
     }
 
     fn pick_up(waiting: &mut VecDeque<Waiting<Self>>, together: Together) -> Vec<Waiting<Self>> {
