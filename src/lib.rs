@@ -60,10 +60,15 @@ mod redis_guide {}
 
 /// The code of the guides is compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../docs/ratelimit.md")]
-mod ratelimit_guide {}
+#[doc = include_str!("../docs/semaphores.md")]
+mod semaphores_guide {}
 
 /// The code of the guides is compiled.
 #[cfg(all(doctest, feature = "scheduler"))]
 #[doc = include_str!("../docs/scheduler.md")]
 mod scheduler_guide {}
+
+/// The code of the guides is compiled.
+#[cfg(all(doctest, feature = "ratelimit"))]
+#[doc = include_str!("../docs/ratelimit.md")]
+mod ratelimit_guide {}

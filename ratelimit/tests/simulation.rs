@@ -57,6 +57,8 @@ struct Fleet {
     world: World,
     quota: Quota,
     mode: Mode,
+    /// Whether all act at the same times.
+    rhythm: bool,
     uses: Uses,
     answered: Arc<AtomicU64>,
 }
@@ -89,11 +91,29 @@ impl Fleet {
     async fn work(self: Arc<Self>, env: Env, limiter: RateLimiter, until: Duration) {
         let start = env.now();
         while env.now().since(start) < until {
+            if self.mode == Mode::Shares && self.rhythm {
+                self.in_rhythm(&env, &limiter).await;
+                continue;
+            }
             let cost = 1 + self.world.env.random(3);
             let pause = ms(self.world.env.random(60));
             self.once(&env, &limiter, cost).await;
             env.sleep(pause).await;
         }
+    }
+
+    /// What shares err in, if they do: all that is there is taken, left until it is old, and then used with what came since.
+    async fn in_rhythm(&self, env: &Env, limiter: &RateLimiter) {
+        for _ in 0..8 {
+            self.once(env, limiter, 1).await;
+        }
+        env.sleep(ms(500)).await;
+        self.once(env, limiter, 1).await;
+        env.sleep(ms(80 + self.world.env.random(100))).await;
+        for _ in 0..30 {
+            self.once(env, limiter, 1).await;
+        }
+        env.sleep(ms(400)).await;
     }
 
     async fn once(&self, env: &Env, limiter: &RateLimiter, cost: u64) {
@@ -124,7 +144,7 @@ impl Fleet {
                 self.answered.fetch_add(1, Ordering::Relaxed);
                 let actual = self.world.env.random(cost * 3);
                 self.used(actual, reservation.source());
-                let late = ms(self.world.env.random(1500));
+                let late = ms(self.world.env.random(2) * self.world.env.random(1500));
                 env.sleep(late).await;
                 if self.world.env.random(8) > 0 {
                     drop(reservation.settle(actual).await);
@@ -138,17 +158,21 @@ impl Fleet {
 async fn play(seed: u64, mode: Mode) -> (f64, u64) {
     let world = World::with_seed(seed);
     let env = world.env.clone();
-    // What is reserved is held for long.
     let units = match mode {
-        Mode::Reserving => 5 + env.random(25),
+        Mode::Reserving => 30 + env.random(50),
+        Mode::Shares => 100 + env.random(300),
         _ => 20 + env.random(100),
     };
-    let burst = 12 + env.random(20);
+    let burst = match mode {
+        Mode::Shares => units / 10 + 10 + env.random(40),
+        _ => 12 + env.random(20),
+    };
     let quota = Quota::per_second(units).burst(burst);
     let fleet = Arc::new(Fleet {
         world,
         quota,
         mode,
+        rhythm: seed.is_multiple_of(2),
         uses: Arc::default(),
         answered: Arc::default(),
     });
@@ -164,7 +188,7 @@ async fn play(seed: u64, mode: Mode) -> (f64, u64) {
     }
     let mut tasks = Vec::new();
     for (node, limiter) in nodes.iter().zip(limiters) {
-        for _ in 0..3 {
+        for _ in 0..if mode == Mode::Reserving { 8 } else { 3 } {
             let work = Arc::clone(&fleet).work(node.clone(), limiter.clone(), seconds(LENGTH));
             tasks.push(node.spawn(work));
         }
@@ -178,6 +202,11 @@ async fn play(seed: u64, mode: Mode) -> (f64, u64) {
                     lost_requests: 50,
                     lost_replies: 100,
                     duplicates: 20,
+                    ..Faults::none()
+                },
+                // The answers take nearly as long as shares last.
+                _ if mode == Mode::Shares && fleet.rhythm => Faults {
+                    delay_after: ms(90),
                     ..Faults::none()
                 },
                 1 => Faults::mild(),

@@ -99,6 +99,7 @@ impl Requests {
 
 /// By how much the uses (instant in µs, units) are above `rate x t + burst` in the worst of all windows; the rate is `units`
 /// in `period_us`.
+#[allow(clippy::cast_precision_loss, reason = "how far, for people")]
 pub(crate) fn above(uses: &[(u64, u64)], units: u64, period_us: u64, burst: u64) -> f64 {
     let mut uses = uses.to_vec();
     uses.sort_unstable();

@@ -272,6 +272,15 @@ impl MemoryStore {
         records.map(|(n, r)| (n.clone(), r.clone())).collect()
     }
 
+    /// How many keys of a namespace have quotas to remember.
+    pub fn quota_keys(&self, namespace: &str) -> usize {
+        let Some(space) = self.spaces().get(namespace).cloned() else {
+            return 0;
+        };
+        let space = space.lock().unwrap_or_else(PoisonError::into_inner);
+        space.quotas.len()
+    }
+
     /// Takes a resource's holders away, as an operator who deletes them does. They are told to look, as if revoked, and
     /// find that the store does not have them any more; its waiters are told to look again. Returns whether anybody held
     /// it.

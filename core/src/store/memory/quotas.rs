@@ -21,6 +21,11 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    #[cfg(feature = "test-util")]
+    pub(super) fn len(&self) -> usize {
+        self.usages.len()
+    }
+
     pub(super) fn collect(&mut self, now: Now) {
         self.usages.retain(|_, usage| !usage.is_spent(now));
         (self.settled).retain(|_, (_, until_us)| *until_us > now.lease_us);
