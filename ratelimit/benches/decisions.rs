@@ -86,7 +86,11 @@ fn governor_a_thousand(bencher: Bencher<'_, '_>) {
 #[divan::bench(threads = THREADS, sample_size = 10)]
 fn denied_a_thousand(bencher: Bencher<'_, '_>) {
     let runtime = runtime();
-    let api = limiter(&runtime, Quota::per_day(1), |b| b.cache_denials());
+    let api = limiter(
+        &runtime,
+        Quota::per_day(1),
+        leasehold_ratelimit::Builder::cache_denials,
+    );
     let _ = runtime.block_on(api.check(KEY)).unwrap();
     bencher.bench(|| {
         runtime.block_on(async {

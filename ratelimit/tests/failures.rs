@@ -281,7 +281,7 @@ async fn r13_reservations_do_not_leak_and_what_was_used_beyond_them_is_paid_for(
 #[test]
 fn r16_no_true_window_has_more_than_it_may() {
     let quota = Quota::at_most(100, seconds(1));
-    replay(0..100, async |seed| {
+    replay(0..20, async |seed| {
         let world = World::with_seed(seed);
         let mut nodes = Vec::new();
         for _ in 0..3 {

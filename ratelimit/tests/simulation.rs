@@ -30,15 +30,18 @@ enum Mode {
     Alone,
     /// What an outage lets pass, when there is none.
     Lenient,
+    /// A large share is left until it is old, and then used with what came since.
+    OldShares,
 }
 
-const MODES: [Mode; 6] = [
+const MODES: [Mode; 7] = [
     Mode::Exact,
     Mode::Shares,
     Mode::Waiting,
     Mode::Reserving,
     Mode::Alone,
     Mode::Lenient,
+    Mode::OldShares,
 ];
 
 const NODES: usize = 4;
@@ -57,8 +60,6 @@ struct Fleet {
     world: World,
     quota: Quota,
     mode: Mode,
-    /// Whether all act at the same times.
-    rhythm: bool,
     uses: Uses,
     answered: Arc<AtomicU64>,
 }
@@ -91,10 +92,6 @@ impl Fleet {
     async fn work(self: Arc<Self>, env: Env, limiter: RateLimiter, until: Duration) {
         let start = env.now();
         while env.now().since(start) < until {
-            if self.mode == Mode::Shares && self.rhythm {
-                self.in_rhythm(&env, &limiter).await;
-                continue;
-            }
             let cost = 1 + self.world.env.random(3);
             let pause = ms(self.world.env.random(60));
             self.once(&env, &limiter, cost).await;
@@ -102,23 +99,9 @@ impl Fleet {
         }
     }
 
-    /// What shares err in, if they do: all that is there is taken, left until it is old, and then used with what came since.
-    async fn in_rhythm(&self, env: &Env, limiter: &RateLimiter) {
-        for _ in 0..8 {
-            self.once(env, limiter, 1).await;
-        }
-        env.sleep(ms(500)).await;
-        self.once(env, limiter, 1).await;
-        env.sleep(ms(80 + self.world.env.random(100))).await;
-        for _ in 0..30 {
-            self.once(env, limiter, 1).await;
-        }
-        env.sleep(ms(400)).await;
-    }
-
     async fn once(&self, env: &Env, limiter: &RateLimiter, cost: u64) {
         match self.mode {
-            Mode::Exact | Mode::Shares | Mode::Alone | Mode::Lenient => {
+            Mode::Exact | Mode::Shares | Mode::OldShares | Mode::Alone | Mode::Lenient => {
                 if let Ok(decision) = limiter.check_n("a", cost).await {
                     self.answered.fetch_add(1, Ordering::Relaxed);
                     if decision.is_allowed() {
@@ -154,8 +137,48 @@ impl Fleet {
     }
 }
 
+/// By how much one node was above its bound that uses its shares as late as it may, and how many of its requests were answered.
+async fn play_old_shares(seed: u64) -> (f64, u64) {
+    let world = World::with_seed(seed);
+    let (env, node) = (world.env.clone(), world.env.node());
+    let coord = world.client_of(node.clone()).await;
+    let shares = LocalShares::new().lasting(LASTING);
+    let builder = RateLimiter::builder(&coord, "api", Quota::per_second(1_000).burst(400));
+    let limiter = builder.local_shares(shares).build().unwrap();
+    let (mut uses, mut answered) = (Vec::new(), 0);
+    for _ in 0..4 {
+        for (times, pause) in [(250, 700), (1, 0), (500, 700)] {
+            // The answer to the one in the middle takes nearly as long as its share lasts.
+            world.network.set_faults(Faults {
+                delay_after: ms(if times == 1 { 95 } else { 0 }),
+                ..Faults::none()
+            });
+            for _ in 0..times {
+                answered += 1;
+                if limiter
+                    .check("a")
+                    .await
+                    .is_ok_and(|decision| decision.is_allowed())
+                {
+                    uses.push((env.now().as_nanos() / 1000, 1));
+                }
+            }
+            let pause = if times == 1 {
+                20 + env.random(130)
+            } else {
+                pause
+            };
+            env.sleep(ms(pause)).await;
+        }
+    }
+    (above(&uses, 1_000, 1_000_000, 400), answered)
+}
+
 /// By how much a fleet was above its bound, and how many of its requests were answered.
 async fn play(seed: u64, mode: Mode) -> (f64, u64) {
+    if mode == Mode::OldShares {
+        return play_old_shares(seed).await;
+    }
     let world = World::with_seed(seed);
     let env = world.env.clone();
     let units = match mode {
@@ -172,7 +195,6 @@ async fn play(seed: u64, mode: Mode) -> (f64, u64) {
         world,
         quota,
         mode,
-        rhythm: seed.is_multiple_of(2),
         uses: Arc::default(),
         answered: Arc::default(),
     });
@@ -202,11 +224,6 @@ async fn play(seed: u64, mode: Mode) -> (f64, u64) {
                     lost_requests: 50,
                     lost_replies: 100,
                     duplicates: 20,
-                    ..Faults::none()
-                },
-                // The answers take nearly as long as shares last.
-                _ if mode == Mode::Shares && fleet.rhythm => Faults {
-                    delay_after: ms(90),
                     ..Faults::none()
                 },
                 1 => Faults::mild(),
@@ -283,6 +300,7 @@ fn shows_in(bug: Bug) -> Mode {
         Bug::UsedEarly => Mode::Waiting,
         Bug::GivenBackLate | Bug::SettledAgain => Mode::Reserving,
         Bug::EachNodeHasAll => Mode::Alone,
+        Bug::ShareDatedByReceipt | Bug::ShareLastsForever | Bug::SharesAddedUp => Mode::OldShares,
         _ => Mode::Shares,
     }
 }
