@@ -24,6 +24,7 @@ mod breaker;
 mod builder;
 mod decision;
 mod error;
+pub mod fields;
 mod limiter;
 mod live;
 mod local;
