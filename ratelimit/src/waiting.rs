@@ -55,6 +55,17 @@ impl Limiter {
         name: ResourceName,
         cost: u64,
     ) -> Result<Allowed, Error> {
+        let (allowed, turn) = self.turn(name, cost).await?;
+        turn.used();
+        Ok(allowed)
+    }
+
+    /// Waits in turn. What comes back has still to be used: else it is given back.
+    pub(crate) async fn turn(
+        self: &Arc<Self>,
+        name: ResourceName,
+        cost: u64,
+    ) -> Result<(Allowed, Turn), Error> {
         self.check_cost(cost)?;
         let env = self.coord.env();
         let asked = env.now();
@@ -70,20 +81,21 @@ impl Limiter {
         let answered = Flight::new(&self.quotas, request, back).await;
         // Counts from the answer: the charge is not younger.
         let received = env.now();
-        let (decision, wait, turn) = match answered {
+        let (decision, wait, left) = match answered {
             Ok(one) => {
                 let decision = self.decision(one.first(), cost, Source::Store)?;
                 let wait = Duration::from_micros(one.first().wait_us);
-                let turn = (decision.is_allowed() && !wait.is_zero()).then(|| Turn {
-                    quotas: self.quotas.clone(),
-                    left: left_early(&name, &one),
-                });
-                (decision, wait, turn)
+                let left = decision.is_allowed().then(|| left_early(&name, &one));
+                (decision, wait, left.flatten())
             }
             Err(error) => {
                 let (decision, wait) = self.without_store(&name, cost, longest, error)?;
                 (decision, wait, None)
             }
+        };
+        let mut turn = Turn {
+            quotas: self.quotas.clone(),
+            left,
         };
         self.counted(&decision, cost);
         let allowed = match decision {
@@ -94,11 +106,9 @@ impl Limiter {
             // This clock may run faster than the store's.
             env.sleep_until(received + wait + wait / 10_000).await;
         }
-        if let Some(turn) = turn {
-            turn.comes();
-        }
+        turn.has_come();
         self.metrics.waited(env.now().since(asked));
-        Ok(allowed)
+        Ok((allowed, turn))
     }
 
     pub(crate) fn limited(&self, limited: crate::Limited) -> Error {
@@ -125,14 +135,23 @@ fn left_early(name: &ResourceName, one: &One) -> Option<ToSettle> {
     })
 }
 
-/// A place in the line.
-struct Turn {
+/// A place in the line, and then what was waited for. Dropped unused, it is given back.
+#[must_use = "dropped, it is given back: say when it is used"]
+pub(crate) struct Turn {
     quotas: Quotas,
     left: Option<ToSettle>,
 }
 
 impl Turn {
-    fn comes(mut self) {
+    /// It may be used now. Who came after it was told a time that has come too, or waits: then it is kept.
+    fn has_come(&mut self) {
+        if let Some(left) = &mut self.left {
+            left.ahead = false;
+        }
+    }
+
+    /// It is used.
+    pub(crate) fn used(mut self) {
         self.left = None;
     }
 }
