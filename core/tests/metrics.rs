@@ -48,6 +48,22 @@ async fn read(coord: &Coordinator, ttl: Duration) {
     drop((other, lost));
 }
 
+/// Six permits of three guards, of which one outstays its time, and two are lost with their client's entry.
+async fn permits(coord: &Coordinator, ttl: Duration) {
+    let stripe = coord.semaphores("stripe", 6).unwrap().ttl(ttl);
+    let one = stripe.acquire_many(SECRET, 2).await.unwrap();
+    let other = stripe.acquire(SECRET).await.unwrap();
+    let short = stripe.clone().max_hold(Duration::from_secs(1));
+    let short = short.acquire_many(SECRET, 3).await.unwrap();
+    assert!(stripe.try_acquire(SECRET).await.is_err());
+    assert_eq!(short.lost().await, LostCause::MaxHold);
+    let name = stripe.name(SECRET).unwrap();
+    coord.revoke(&name, "test", Duration::ZERO).await.unwrap();
+    assert_eq!(one.lost().await, LostCause::Revoked);
+    assert_eq!(other.lost().await, LostCause::Revoked);
+    drop((one, other, short));
+}
+
 #[tokio::test(start_paused = true)]
 async fn acquisitions_losses_and_renewals_are_recorded_by_class_and_never_by_name() {
     let recorder = DebuggingRecorder::new();
@@ -102,6 +118,7 @@ async fn acquisitions_losses_and_renewals_are_recorded_by_class_and_never_by_nam
     drop(first);
     drop(second.await.unwrap());
     read(&b, ttl).await;
+    permits(&b, ttl).await;
     b.shutdown(Duration::ZERO).await;
     drop((kept, leader));
 
@@ -137,12 +154,23 @@ async fn acquisitions_losses_and_renewals_are_recorded_by_class_and_never_by_nam
     assert_eq!(count(lost), 1);
     let joined = "leasehold_local_turns_total{class=page,mode=shared}";
     assert_eq!(count(joined), 2);
+    let permits = "leasehold_acquisitions_total{class=stripe,mode=permits,outcome=acquired}";
+    assert_eq!(count(permits), 3);
+    let lost = |cause| {
+        count(&format!(
+            "leasehold_permits_lost_total{{cause={cause},class=stripe}}"
+        ))
+    };
+    assert_eq!((lost("max_hold"), lost("revoked")), (3, 3));
     // Everything has ended, and everyone has been counted out.
     for id in [
         "leasehold_held{class=user,mode=exclusive}",
         "leasehold_held{class=~election,mode=exclusive}",
         "leasehold_local_waiters{class=user,mode=exclusive}",
         "leasehold_held{class=page,mode=shared}",
+        "leasehold_held{class=stripe,mode=permits}",
+        "leasehold_permits_in_use{class=stripe}",
+        "leasehold_permits_waiting{class=stripe}",
     ] {
         assert_eq!(gauges.get(id), Some(&0.0), "{id} of {gauges:#?}");
     }
