@@ -64,6 +64,7 @@ async fn permits(coord: &Coordinator, ttl: Duration) {
     drop((one, other, short));
 }
 
+#[expect(clippy::too_many_lines, reason = "all that one recorder has seen")]
 #[tokio::test(start_paused = true)]
 async fn acquisitions_losses_and_renewals_are_recorded_by_class_and_never_by_name() {
     let recorder = DebuggingRecorder::new();
