@@ -139,10 +139,12 @@ async fn a_denial_is_kept_in_mind_until_it_may_pass() {
         let coord = world.client().await;
         let class = if shares { "hot" } else { "plain" };
         let builder = RateLimiter::builder(&coord, class, Quota::per_second(1).burst(4));
-        let node = match shares {
-            true => builder.local_shares(LocalShares::new()).build().unwrap(),
-            false => builder.cache_denials().build().unwrap(),
+        let builder = if shares {
+            builder.local_shares(LocalShares::new())
+        } else {
+            builder.cache_denials()
         };
+        let node = builder.build().unwrap();
         while node.check("a").await.unwrap().is_allowed() {}
         let requests = world.requests();
         for _ in 0..90 {
