@@ -45,6 +45,8 @@ pub use builder::Builder;
 pub use decision::{Allowed, Decision, Limited, Source};
 pub use error::{Error, Unavailable};
 pub use leasehold_core::protocol::{QuotaError, Settled};
+/// At most so many at a time, beside so many a second.
+pub use leasehold_core::{Permit, Semaphore, Semaphores};
 pub use limiter::RateLimiter;
 pub use outage::Outage;
 pub use quota::Quota;
