@@ -6,11 +6,16 @@ use std::time::Duration;
 use leasehold_scheduler::{Error, Jobs, Resume};
 
 use super::history::What;
+use super::plan::Peril;
 use super::world::World;
 use crate::plan::{one_of, up_to};
 
 /// How long a job is paused at most.
 const PAUSE: Duration = Duration::from_secs(8);
+/// How many triggers come at once, at most, besides the first.
+const BURST: u64 = 8;
+/// So long after a trigger somebody may ask for it again.
+const AGAIN: Duration = Duration::from_secs(5);
 /// How far back a backfill may reach.
 const BACK_S: u64 = 20;
 
@@ -20,8 +25,7 @@ pub(crate) fn ask(world: &Arc<World>) {
     world.env.clone().spawn(async move {
         let coord = world.connect(0, &world.env.node()).await;
         let jobs = Jobs::new(&coord);
-        let numbers: Vec<_> = (0..world.plan.jobs.len()).collect();
-        let number = one_of(&world.env, &numbers).unwrap_or(0);
+        let number = chosen(&world);
         let name = &world.plan.jobs[number].name;
         match world.env.random(3) {
             0 => {
@@ -34,13 +38,22 @@ pub(crate) fn ask(world: &Arc<World>) {
                 resume(&world, &jobs, name).await;
             }
             1 => {
-                let id = format!("{:x}", world.env.random(u64::MAX));
+                let ids = (0..=world.env.random(BURST)).map(|_| world.env.random(u64::MAX));
+                let ids: Vec<_> = ids.map(|id| format!("{id:x}")).collect();
                 world
                     .recorder
-                    .other(format!("job {number} is triggered: {id}"));
-                if let Ok(true) = jobs.trigger_as(name, &id).await {
-                    let job = number;
-                    world.recorder.note(What::Triggered { job, id });
+                    .other(format!("job {number} is triggered: {}", ids.join(", ")));
+                let mut taken = Vec::new();
+                for id in ids {
+                    if let Ok(true) = jobs.trigger_as(name, &id).await {
+                        taken.push(id.clone());
+                        world.recorder.note(What::Triggered { job: number, id });
+                    }
+                }
+                // Somebody who was told, and does not know it any more, asks again: that changes nothing.
+                world.a_while(AGAIN).await;
+                for id in taken {
+                    drop(jobs.trigger_as(name, &id).await);
                 }
             }
             _ => {
@@ -58,6 +71,21 @@ pub(crate) fn ask(world: &Arc<World>) {
         }
         coord.shutdown(Duration::ZERO).await;
     });
+}
+
+/// Any of the jobs: if the program is deployed, above all those that this changes.
+fn chosen(world: &World) -> usize {
+    let (jobs, perils) = (&world.plan.jobs, &world.plan.perils);
+    let mut numbers: Vec<_> = (0..jobs.len()).collect();
+    if perils.contains(&Peril::Deploy) && world.env.random(2) == 0 {
+        numbers.retain(|number| {
+            jobs[*number]
+                .releases
+                .windows(2)
+                .any(|pair| pair[0] != pair[1])
+        });
+    }
+    one_of(&world.env, &numbers).unwrap_or(0)
 }
 
 /// Until it is not paused.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::control;
+use super::plan::Peril;
 use super::world::World;
 use crate::plan::{one_of, up_to};
 
@@ -18,7 +20,11 @@ pub(crate) async fn roll(world: &Arc<World>) {
     world.set_release(to);
     world.recorder.other(format!("release {to} is rolled out"));
     let surges = env.random(2) == 0;
+    let asks = world.plan.perils.contains(&Peril::Ask);
     for old in world.ids() {
+        if asks {
+            control::ask(world);
+        }
         if surges {
             world.launch(to).await;
             world.drain(old).await;

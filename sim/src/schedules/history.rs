@@ -122,6 +122,11 @@ pub enum What {
         /// What the run carries.
         id: String,
     },
+    /// A run's lease was granted, for a claim that is about to be made.
+    Leased {
+        /// What it is called.
+        lease: String,
+    },
     /// A run's lease was given back before its time, while its claim stands in the ledger.
     Released {
         /// What it is called.
@@ -374,6 +379,7 @@ impl fmt::Display for Event {
             }
             What::Ended { body, how } => write!(f, "         [body {body}] ended: {how:?}"),
             What::Wrote { job, ledger } => write!(f, "store    job {job}: {ledger}"),
+            What::Leased { lease } => write!(f, "store    lease {lease} is granted"),
             What::Released { lease } => {
                 write!(f, "store    lease {lease} is given back")
             }

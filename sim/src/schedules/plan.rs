@@ -95,16 +95,22 @@ const CHANGES: [(&str, i64); 6] = [
     ("Africa/Cairo", 1_745_532_000),
     ("Australia/Lord_Howe", 1_743_865_200),
 ];
+/// A network that delivers everything, late.
+const SLOW: Faults = Faults {
+    delay_before: Duration::from_millis(150),
+    delay_after: Duration::from_millis(150),
+    ..FAIR
+};
 /// What a node's clock and the store's may differ by, so that no guard is wrong.
 const DRIFT_PPM: i32 = 4000;
 
 impl Plan {
     pub(crate) fn of(env: &Env) -> Self {
-        let mood = match env.random(10) {
+        let mood = match env.random(12) {
             0 => Mood::Calm,
             1 | 2 => Mood::Deploys,
-            3 => Mood::Clocks,
-            4 | 5 => Mood::Answers,
+            3 | 4 => Mood::Clocks,
+            5 | 6 => Mood::Answers,
             _ => Mood::Storm,
         };
         let releases = 2 + usize::from(env.random(2) == 0);
@@ -129,16 +135,29 @@ impl Plan {
         match mood {
             Mood::Calm => plan,
             Mood::Deploys => Self {
+                // A version comes into force once a node has lived with it for 30 s.
+                storm: plan.storm + Duration::from_secs(20),
                 perils: vec![
                     Peril::Deploy,
                     Peril::Deploy,
                     Peril::CrashLoop,
                     Peril::Restart,
+                    // What people ask for keeps ticks of the schedule from starting, which another one then takes over.
+                    Peril::Ask,
+                    Peril::Ask,
                 ],
                 ..plan
             },
             Mood::Clocks => Self {
-                perils: vec![Peril::WallClock, Peril::Stop, Peril::Pause, Peril::Cut],
+                // Looks that take long, so that a clock steps in the middle of one.
+                weather: one_of(env, &[FAIR, SLOW, SLOW]).unwrap_or(FAIR),
+                perils: vec![
+                    Peril::WallClock,
+                    Peril::Stop,
+                    Peril::Stop,
+                    Peril::Pause,
+                    Peril::Cut,
+                ],
                 drift_ppm: DRIFT_PPM,
                 ..plan
             },
@@ -150,7 +169,7 @@ impl Plan {
                     late_by: Duration::from_secs(20),
                     ..Faults::mild()
                 },
-                perils: vec![Peril::Ask, Peril::Cut, Peril::Kill],
+                perils: vec![Peril::Ask, Peril::Ask, Peril::Cut, Peril::Kill],
                 ..plan
             },
             Mood::Storm => plan.with_storm(env),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use leasehold_core::protocol::{
-    Entry as LeaseEntry, Op, Phase, Record as LeaseRecord, RegisterReply,
+    Entry as LeaseEntry, Op, Phase, Record as LeaseRecord, RegisterReply, Reply,
 };
 use leasehold_core::store::{Done, MemoryStore, Step};
 use leasehold_core::{Env, Moment, NodeId};
@@ -33,6 +33,7 @@ pub(crate) struct Recorder {
     jobs: Vec<String>,
     log: Mutex<Log>,
     endless: Notify,
+    leased: Notify,
 }
 
 #[derive(Default)]
@@ -57,6 +58,7 @@ impl Recorder {
             jobs,
             log: Mutex::new(log),
             endless: Notify::new(),
+            leased: Notify::new(),
         })
     }
 
@@ -137,12 +139,20 @@ impl Recorder {
         let (write, reply) = match &step.done {
             Done::Write { write, reply } => (write, reply),
             Done::Quota { .. } => return,
-            Done::Lease { op, before, .. } => {
-                let lease = before.and_then(|before| given_back(step, op, before));
-                let lease = lease.filter(|lease| log.is_claimed(lease));
+            Done::Lease {
+                op, before, reply, ..
+            } => {
+                let released = before.and_then(|before| given_back(step, op, before));
+                let released = released.filter(|lease| log.is_claimed(lease));
                 drop(log);
-                if let Some(lease) = lease {
+                if let Some(lease) = released {
                     self.note(What::Released { lease });
+                }
+                if before.is_none()
+                    && let (Reply::Granted { .. }, Some(lease)) = (reply, lease_of(step))
+                {
+                    self.note(What::Leased { lease });
+                    self.leased.notify_waiters();
                 }
                 return;
             }
@@ -173,6 +183,11 @@ impl Recorder {
         self.log().ledgers.clone()
     }
 
+    /// Resolves when a run's lease is granted next, before anybody has heard of that.
+    pub(crate) async fn leased(&self) {
+        self.leased.notified().await;
+    }
+
     /// Resolves when the run goes round in circles.
     pub(crate) async fn endless(&self) {
         self.endless.notified().await;
@@ -201,9 +216,15 @@ fn given_back(step: &Step<'_>, op: &Op, before: &LeaseRecord) -> Option<String> 
     };
     let is_it = |entry: &&LeaseEntry| entry.rid == release.rid && entry.holds();
     let entry = before.entries.iter().find(is_it)?;
-    let name = step.name.as_str().strip_prefix(RUN)?.strip_prefix('/')?;
+    let lease = lease_of(step)?;
     let lasts_us = entry.ttl_us.saturating_sub(DATED_US);
-    (step.now.lease_us < entry.granted_us + lasts_us).then(|| name.to_owned())
+    (step.now.lease_us < entry.granted_us + lasts_us).then_some(lease)
+}
+
+/// Which run's lease a step is about, if it is about one.
+fn lease_of(step: &Step<'_>) -> Option<String> {
+    let lease = step.name.as_str().strip_prefix(RUN)?.strip_prefix('/')?;
+    Some(lease.to_owned())
 }
 
 /// Notes a body's end when it is dropped.

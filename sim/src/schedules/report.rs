@@ -54,7 +54,7 @@ fn around(events: &[Event], at: usize) -> Vec<usize> {
     };
     let job = job_of(events, &center.what);
     let concerns = |at: &usize| match &events[*at].what {
-        What::Recorded { .. } => false,
+        What::Recorded { .. } | What::Leased { .. } => false,
         what => match (job, job_of(events, what)) {
             (Some(own), Some(other)) => own == other,
             _ => true,

@@ -15,6 +15,8 @@ use crate::plan::{one_of, up_to};
 
 /// Longer than any lease of a run.
 const LONG: Duration = Duration::from_secs(16);
+/// So long a store stands still at a time.
+const STILL: Duration = Duration::from_secs(8);
 
 /// Goes on until `until`; what it began ends by itself, or with `World::calm`.
 pub(crate) async fn storm(world: &Arc<World>, until: Moment) {
@@ -42,12 +44,14 @@ async fn befall(world: &Arc<World>, peril: Peril) {
             world.clear_up();
         }
         Peril::Stop => {
+            if env.random(2) == 0 {
+                amid_a_claim(world).await;
+            }
             recorder.fault(Fault::Disturbed("the store stands still".into()));
             world.memory.stop();
-            env.sleep(up_to(env, Duration::from_secs(8))).await;
-            // Its machine was moved, and its clock set.
-            if world.plan.perils.contains(&Peril::WallClock) && env.random(2) == 0 {
-                step_wall_clock(world);
+            env.sleep(up_to(env, STILL)).await;
+            if world.plan.perils.contains(&Peril::WallClock) {
+                go_on_in_another_time(world).await;
             }
             world.memory.start();
             world.clear_up();
@@ -87,11 +91,36 @@ async fn befall(world: &Arc<World>, peril: Peril) {
     }
 }
 
+/// Waits until a run's lease is granted whose claim is still to be written, unless that takes long.
+async fn amid_a_claim(world: &World) {
+    tokio::select! {
+        biased;
+        () = world.recorder.leased() => {}
+        () = world.a_while(LONG) => {}
+    }
+}
+
+/// A store that stood still goes on for a moment only, and its clock is set back long before it does again. What was read
+/// there in that moment, by who has ticks to catch up with, is of another time.
+async fn go_on_in_another_time(world: &World) {
+    let env = &world.env;
+    env.sleep(STILL / 2).await;
+    world.memory.start();
+    env.sleep(up_to(env, Duration::from_secs(1))).await;
+    world.memory.stop();
+    let longest_us = one_of(env, &[10_000_000, 20_000_000]).unwrap_or(1);
+    set_wall_clock(world, -env.random(longest_us).cast_signed());
+    env.sleep(STILL / 2 + up_to(env, STILL / 2)).await;
+}
+
 fn step_wall_clock(world: &World) {
     let longest_us = [100_000, 3_000_000, 20_000_000, 70_000_000];
-    let step = step(&world.env, &longest_us);
-    world.recorder.fault(Fault::WallClock(step));
-    world.memory.step_wall_clock(step);
+    set_wall_clock(world, step(&world.env, &longest_us));
+}
+
+fn set_wall_clock(world: &World, step_us: i64) {
+    world.recorder.fault(Fault::WallClock(step_us));
+    world.memory.step_wall_clock(step_us);
 }
 
 /// A clock's step of up to one of these, to either side.

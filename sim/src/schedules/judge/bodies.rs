@@ -9,8 +9,8 @@ use super::facts::{Body, Facts, Span, State};
 use crate::checker::Violation;
 use crate::schedules::history::Entry;
 
-/// A node may not have heard of a step of the store's clock for so long: a claim goes by a reading that is a second old at
-/// most, and then takes its lease and is written.
+/// A node may not have heard of a step of the store's clock for so long when a run's lease is granted: a reading is on its
+/// way for up to a second, a claim goes by one that is here for a second at most, and then asks for its lease.
 const UNHEARD: Duration = Duration::from_secs(3);
 /// What a store is put back to is that much older at most.
 const SAVED: Duration = Duration::from_secs(10);
@@ -109,12 +109,13 @@ fn starts(facts: &Facts<'_>, job: usize) -> Vec<Violation> {
             highest = Some(body);
             continue;
         };
+        // The store may have lost the claim before its body started.
         let between = Span {
-            from: before.started,
+            from: facts.claimed(before),
             to: body.started,
         };
-        let follows = facts.jobs[job].most_runs(before.event) == 1
-            && facts.jobs[job].most_runs(body.event) == 1
+        let follows = facts.most_runs(before) == 1
+            && facts.most_runs(body) == 1
             && !facts.forgot_in(between)
             && !just_thawed(facts, body);
         if before.fence < body.fence || !follows {
@@ -150,8 +151,21 @@ fn too_early(facts: &Facts<'_>, body: &Body<'_>) -> Option<Violation> {
         runs || state.seen.pending.contains(&body.tick)
     };
     let entered = facts.jobs[body.job].states.iter().find(has);
-    let entered = entered.map_or(body.started, |state| state.at.min(body.started));
-    let early_us = i128::from(body.tick) * 1_000_000 - facts.course.latest_us(entered, UNHEARD);
+    // What is claimed was decided before its lease was granted: the write may take any time.
+    let decided = entered.map(|state| {
+        let own = state
+            .seen
+            .running
+            .iter()
+            .filter(|run| run.tick == body.tick);
+        let leased = own.filter_map(|run| facts.leased.get(&*run.lease)).min();
+        leased.map_or(state.at, |leased| state.at.min(*leased))
+    });
+    let entered = decided.map_or(body.started, |decided| decided.min(body.started));
+    // What was queued by a time that was true once starts when its time has come.
+    let latest_us = |at| facts.course.latest_us(at, UNHEARD);
+    let latest_us = latest_us(entered).max(latest_us(body.started));
+    let early_us = i128::from(body.tick) * 1_000_000 - latest_us;
     (early_us > 0 && body.via == Via::Schedule).then(|| {
         let text = format!(
             "job {}, tick {}: {early_us} us too early",

@@ -104,6 +104,8 @@ pub(super) struct Facts<'a> {
     pub(super) forgot: Vec<Duration>,
     /// When leases ended otherwise than they should: of which run, or of all.
     pub(super) revoked: Vec<(Duration, Option<u64>)>,
+    /// When leases of runs were granted first.
+    pub(super) leased: BTreeMap<&'a str, Duration>,
     /// When leases of runs were given back, and which.
     pub(super) released: Vec<(Duration, &'a str)>,
     /// Triggers that were taken: the event, when, of which job, and their ids.
@@ -124,6 +126,7 @@ impl<'a> Facts<'a> {
             stepped: Vec::new(),
             forgot: Vec::new(),
             revoked: Vec::new(),
+            leased: BTreeMap::new(),
             released: Vec::new(),
             triggered: Vec::new(),
             settled: Duration::MAX,
@@ -210,6 +213,9 @@ impl<'a> Facts<'a> {
             What::Closing => self.closing = at,
             What::Fault(fault) => self.fault(fault, at),
             What::Triggered { job, id } => self.triggered.push((event, at, *job, id.clone())),
+            What::Leased { lease } => {
+                self.leased.entry(lease).or_insert(at);
+            }
             What::Released { lease } => self.released.push((at, lease)),
             What::Gone { .. } | What::Broke { .. } => {}
         }
@@ -319,6 +325,15 @@ impl<'a> Facts<'a> {
         claim.map_or(body.started, |state| state.at.min(body.started))
     }
 
+    /// How many runs of a body's job might be under way when it started, by what was in force since it was claimed.
+    pub(super) fn most_runs(&self, body: &Body<'_>) -> usize {
+        let (job, claimed) = (&self.jobs[body.job], self.claimed(body));
+        let since = |state: &&State<'_>| claimed <= state.at && state.event <= body.event;
+        let states = job.states.iter().filter(since);
+        let most = states.map(|state| job.most_runs(state.event)).max();
+        most.unwrap_or_else(|| job.most_runs(body.event))
+    }
+
     /// The write after which a tick could not be claimed any more: what a report is to show.
     pub(super) fn near(&self, job: usize, tick: i64) -> usize {
         let job = &self.jobs[job];
@@ -378,7 +393,7 @@ impl Period {
 
 impl JobFacts<'_> {
     /// How many runs of the job may be under way at a time, by what was in force at an event.
-    pub(super) fn most_runs(&self, event: usize) -> usize {
+    fn most_runs(&self, event: usize) -> usize {
         let before = self.states.iter().rev().find(|state| state.event <= event);
         let spec = before.and_then(|state| spec_of(&state.seen.spec));
         match spec.map(|spec| spec.overlap) {

@@ -12,7 +12,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
             let others: Vec<_> = (bodies[..at].iter())
                 .filter(|earlier| overlaps(facts, earlier, later))
                 .collect();
-            if others.len() >= facts.jobs[job].most_runs(later.event) {
+            if others.len() >= facts.most_runs(later) {
                 let ticks: Vec<_> = others.iter().map(|body| (body.tick, body.node)).collect();
                 let text = format!(
                     "job {job}: tick {} under {} starts on node {} beside {ticks:?} (ticks, nodes)",

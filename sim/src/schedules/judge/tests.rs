@@ -208,6 +208,17 @@ fn a_store_that_forgot_may_have_it_start_again_on_a_node_that_did_not_know() {
 fn fences_rise() {
     let story = Story::new().runs(1, 10, 200).runs(2, 20, 100);
     assert_eq!(story.broken(), ["fences rise from run to run"]);
+    let forgotten = |fault: Fault| {
+        let mut story = Story::new().at(10).claims(10, 200).fault(fault);
+        story.seen.running.clear();
+        let story = story.claims(10, 100);
+        story
+            .starts_with(1, 10, 200, false)
+            .starts_with(2, 10, 100, false)
+    };
+    let rule = "fences rise from run to run";
+    assert!(!forgotten(Fault::DataLost).broken().contains(&rule));
+    assert!(forgotten(Fault::Calm).broken().contains(&rule));
 }
 
 #[test]
@@ -222,6 +233,43 @@ fn nothing_starts_early_also_by_a_clock_that_is_long_right_again() {
         story.ends(100, How::Well).records(10, 100, Outcome::Ran)
     };
     assert_eq!(behind(1).broken(), [""; 0]);
+}
+
+#[test]
+fn a_claim_goes_by_the_time_at_which_its_lease_was_asked_for() {
+    let story = |stepped: u64, leased: u64| {
+        let step = (stepped, What::Fault(Fault::WallClock(-60_000_000)));
+        let lease = "lease 100".into();
+        let mut events = [step, (leased, What::Leased { lease })];
+        events.sort_by_key(|(at, _)| *at);
+        let mut story = Story::new();
+        for (at, what) in events {
+            story = story.at(at).tell(what);
+        }
+        let story = story.at(18).claims(10, 100).starts(1, 10, 100);
+        story.ends(100, How::Well).records(10, 100, Outcome::Ran)
+    };
+    // The write had to wait.
+    assert_eq!(story(11, 10).broken(), [""; 0]);
+    // Its node had not heard of the step yet.
+    assert_eq!(story(11, 13).broken(), [""; 0]);
+    assert_eq!(story(11, 17).broken(), ["no body starts before its time"]);
+}
+
+#[test]
+fn what_is_queued_by_a_time_that_was_true_once_starts_when_its_time_has_come() {
+    let story = |started: u64| {
+        let mut story = Story::new().at(10).fault(Fault::WallClock(-10_000_000));
+        story = story.at(15);
+        story.seen.cursor = START + 10;
+        story.seen.pending = vec![START + 10];
+        story.write();
+        story.seen.pending.clear();
+        let story = story.at(started).claims(10, 100).starts(1, 10, 100);
+        story.ends(100, How::Well).records(10, 100, Outcome::Ran)
+    };
+    assert_eq!(story(20).broken(), [""; 0]);
+    assert_eq!(story(19).broken(), ["no body starts before its time"]);
 }
 
 #[test]
@@ -264,6 +312,23 @@ fn runs_do_not_overlap_unless_a_node_stood_still() {
     assert_eq!(story(Some(Fault::Cut(1))).broken(), rule);
     assert_eq!(story(Some(Fault::Paused(1))).broken(), [""; 0]);
     assert_eq!(story(Some(Fault::Killed(1))).broken(), [""; 0]);
+}
+
+#[test]
+fn as_many_runs_may_overlap_as_when_they_were_claimed() {
+    let story = |allowed: bool| {
+        let mut story = Story::new();
+        if allowed {
+            (story.seen.spec).insert("overlap".into(), "allow(2)".into());
+        }
+        let mut story = story.at(20).claims(10, 100).claims(20, 200);
+        story.seen.spec = words();
+        story.write();
+        story.starts(1, 10, 100).starts(2, 20, 200)
+    };
+    let rule = "runs of a job do not overlap";
+    assert!(!story(true).broken().contains(&rule));
+    assert!(story(false).broken().contains(&rule));
 }
 
 #[test]
