@@ -38,10 +38,10 @@ pub(super) fn read(text: &[u8]) -> Option<Vec<u8>> {
                 Some(digit) => DIGITS.iter().position(|known| known == digit)?,
                 None => 0,
             };
-            bits = bits << 6 | value;
+            bits = bits << 6 | u32::try_from(value).ok()?;
         }
-        let all = [bits >> 16, bits >> 8, bits];
-        bytes.extend(all[..four.len() - 1].iter().map(|byte| (byte & 255) as u8));
+        let [_, three @ ..] = bits.to_be_bytes();
+        bytes.extend_from_slice(&three[..four.len() - 1]);
     }
     Some(bytes)
 }
