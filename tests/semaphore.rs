@@ -127,8 +127,12 @@ fn shared(address: &str) {
     let mut others: Vec<_> = (0..PROCESSES)
         .map(|_| Other::start(address, &["share", "16", "5", &run]))
         .collect();
-    others.iter().for_each(|other| drop(other.line("ready")));
-    others.iter_mut().for_each(|other| other.say("go"));
+    for other in &others {
+        other.line("ready");
+    }
+    for other in &mut others {
+        other.say("go");
+    }
     let (mut held_us, mut served) = (0, Vec::new());
     for other in &others {
         held_us += other.line("held ").parse::<u64>().unwrap();

@@ -168,7 +168,7 @@ fn r04_what_comes_back_counts_once_also_when_a_lease_ends_at_the_same_time() {
             // Its guard is dropped about when its time is over, and its client is cut off for about a lease.
             world
                 .env
-                .sleep(max_hold - millis(1) + world.up_to(millis(2)))
+                .sleep(max_hold.saturating_sub(millis(1)) + world.up_to(millis(2)))
                 .await;
             let cut = world.env.random(2) == 0;
             if cut {
