@@ -13,7 +13,7 @@ use common::{TTL, World, ms};
 use leasehold_core::protocol::{Phase, Record, Weight};
 use leasehold_core::store::{Faults, MemoryStore};
 use leasehold_core::{
-    Coordinator, Env, Error, LostCause, Permit, PermitsError, Semaphore, Semaphores,
+    Coordinator, Env, Error, Inspection, LostCause, Permit, PermitsError, Semaphore, Semaphores,
 };
 use tokio::task::JoinHandle;
 
@@ -198,6 +198,32 @@ async fn those_who_wait_elsewhere_get_their_turn_and_large_ones_are_not_passed()
     assert!(large.is_held() && small.is_held());
     drop((large, small));
     assert_at_rest(&world, &[&a, &b]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_looks_sees_how_many_of_how_many() {
+    let world = World::new();
+    let (a, b) = (world.node("a").await, world.node("b").await);
+    let of = |node: &Coordinator| node.semaphores("db", 5).unwrap();
+    let held = of(&a).acquire_many("eu", 3).await.unwrap();
+    let more = of(&b).revision(1).acquire_many("eu", 2).await.unwrap();
+    let found = of(&b).peek("eu").await.unwrap();
+    let weights = |found: &Inspection| {
+        let holders = found.holders.iter().map(|h| u32::from(h.weight));
+        holders.collect::<Vec<_>>()
+    };
+    assert_eq!((found.permits, weights(&found)), (Some(5), vec![3, 2]));
+    drop((held, more));
+    // Nobody uses it: nobody says how many there are.
+    world.env.sleep(ms(100)).await;
+    assert_eq!(of(&b).peek("eu").await.unwrap().permits, None);
+    // Nor are there so many of what one has, or any number.
+    let lock = a.mutexes("db").unwrap().lock("us").await.unwrap();
+    assert_eq!(of(&b).peek("us").await.unwrap().permits, None);
+    lock.release().await.unwrap();
+    let shared = a.rw_locks("db").unwrap().read("us").await.unwrap();
+    assert_eq!(of(&b).peek("us").await.unwrap().permits, None);
+    drop(shared);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use super::{Inner, Revocation};
 use crate::error::Error;
 use crate::fence::Fence;
 use crate::name::ResourceName;
-use crate::protocol::{Entry, Now, Op, Phase, Record, Reply, Weight};
+use crate::protocol::{Capacity, Entry, Now, Op, Phase, Record, Reply, Weight};
 use crate::store::{LeaseCall, ListQuery, Stamped};
 
 /// How many resources a page of a listing has.
@@ -23,6 +23,9 @@ pub struct Inspection {
     pub holders: Vec<Holder>,
     /// Who waits, in turn. Each stands for all tasks of its client.
     pub waiters: Vec<Waiter>,
+    /// How many permits there are, if it is a semaphore in use: as those say who hold some or wait for some. `None` of a
+    /// lock.
+    pub permits: Option<u32>,
 }
 
 /// A holder.
@@ -79,6 +82,7 @@ impl Inspection {
             name,
             holders: holders.map(|entry| Holder::of(entry, now)).collect(),
             waiters: waiters.map(|(at, e)| Waiter::of(e, at, now)).collect(),
+            permits: record.and_then(|record| permits(record, now)),
         }
     }
 
@@ -86,6 +90,14 @@ impl Inspection {
     pub fn is_held(&self) -> bool {
         self.holders.iter().any(|h| !h.remaining.is_zero())
     }
+}
+
+/// Nobody has all of a semaphore's permits but by their number, and it has so many and no more.
+fn permits(record: &Record, now: Now) -> Option<u32> {
+    let by_number = |entry: &Entry| entry.weight != Weight::All;
+    let capacity = record.capacity(now)?;
+    let is_semaphore = record.entries.iter().all(by_number) && capacity != Capacity::UNBOUNDED;
+    is_semaphore.then_some(capacity.size)
 }
 
 impl Holder {

@@ -338,9 +338,7 @@ impl State {
 
     /// How much there is, by what holders and live waiters announce.
     pub(super) fn capacity(&self) -> Option<Capacity> {
-        let speaking = |e: &&Entry| e.holds() || e.is_live_waiter(self.now);
-        let announced = self.record.entries.iter().filter(speaking);
-        announced.map(Entry::announced).reduce(Capacity::or)
+        self.record.capacity(self.now)
     }
 
     fn answer(&self, at: usize) -> Reply {

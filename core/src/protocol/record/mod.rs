@@ -151,6 +151,13 @@ impl Record {
         self.entries.is_empty() && self.closed.is_empty() && self.last < now.wall_us
     }
 
+    /// How much there is, by what holders and live waiters announce.
+    pub fn capacity(&self, now: Now) -> Option<Capacity> {
+        let speaking = |e: &&Entry| e.holds() || e.is_live_waiter(now);
+        let announced = self.entries.iter().filter(speaking);
+        announced.map(Entry::announced).reduce(Capacity::or)
+    }
+
     /// For how long from `now` the record can matter, in µs: garbage collection may take it a while after that.
     pub fn keep_for_us(&self, now: Now) -> u64 {
         let entries = self
