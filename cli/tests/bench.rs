@@ -64,6 +64,30 @@ fn what_a_crowd_gets_adds_up() {
 }
 
 #[test]
+fn permits_are_used_by_several_at_once_and_how_much_is_said() {
+    let server = RedisServer::start();
+    let bench = Bench::on(&server.url());
+    let args = ["permits", "--permits", "3", "--tasks", "6"];
+    let found = json(
+        &bench,
+        &[&args[..], &["--seconds", "0.5", "--hold", "5ms"]].concat(),
+    );
+    assert_eq!(found["bench"], "permits");
+    let (held_s, secs) = (number(&found, "held_s"), number(&found, "secs"));
+    let used = number(&found, "use");
+    assert!((used - held_s / (3.0 * secs)).abs() < 0.01, "{found}");
+    // More than two could hold at once, and no more than there are.
+    assert!(used > 2.0 / 3.0 && used <= 1.0, "{found}");
+    let (min, max) = (number(&found, "min"), number(&found, "max"));
+    assert!(min > 0.0 && max <= number(&found, "pairs"), "{found}");
+    assert!(number(&found, "requests") > 0.0, "{found}");
+    assert!(
+        number(&found, "wait_p99_ms") >= number(&found, "wait_p50_ms"),
+        "{found}"
+    );
+}
+
+#[test]
 fn requests_are_what_the_server_was_sent() {
     let server = RedisServer::start();
     let bench = Bench::on(&server.url());

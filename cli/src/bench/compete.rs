@@ -25,6 +25,8 @@ pub(super) struct Course<'a> {
     pub(super) tasks: u32,
     pub(super) lasts: Duration,
     pub(super) keys: Keys,
+    /// How many of a semaphore's permits there are.
+    pub(super) permits: Option<u32>,
     pub(super) hold: Duration,
     pub(super) trace: Option<PathBuf>,
     pub(super) progress: Progress,
@@ -91,8 +93,14 @@ impl Course<'_> {
         let held: Duration = shares.iter().map(|share| share.held).sum();
         let waits = shares.into_iter().flat_map(|share| share.waits).collect();
         let waits = Times::new(waits);
-        Report::new(self.what, self.address)
-            .with("tasks", self.tasks)
+        let mut report = Report::new(self.what, self.address).with("tasks", self.tasks);
+        if let Some(permits) = self.permits {
+            let there = f64::from(permits) * self.lasts.as_secs_f64();
+            report = report
+                .with("permits", permits)
+                .with("use", rounded(held.as_secs_f64() / there));
+        }
+        report
             .with("pairs", pairs)
             .with("secs", rounded(self.lasts.as_secs_f64()))
             .with("min", min.unwrap_or(0))

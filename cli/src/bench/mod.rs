@@ -23,7 +23,7 @@ use crate::place::{Place, duration, label};
 use compete::{Course, Keys};
 use crowd::Size;
 use floor::Floor;
-use ours::Ours;
+use ours::{Ours, Permits};
 use progress::Progress;
 use report::Report;
 
@@ -33,7 +33,7 @@ const NAMESPACE: &str = "leasehold-bench";
 /// Measure a store: round trips, locks, and what many tasks get of one
 ///
 /// Each benchmark prints one line of JSON with --json, else a table. For figures over several processes start it several
-/// times at once: `fight` takes the same lock in all of them.
+/// times at once: `fight` takes the same lock in all of them, `permits` the same semaphore.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 A pair is a lock and its unlock. The fields:
@@ -42,6 +42,7 @@ A pair is a lock and its unlock. The fields:
   min, max                   pairs of the task that got the fewest, and the most
   wait_p50_ms, wait_p99_ms   from asking for the lock to having it
   held_s                     for how long it was held, in all
+  permits, use               how many there are, and how much of their time they were held: 1 is all
   requests                   what was sent to the store
   memory_bytes               what the server needs for the crowd (Redis)
   asked, passed              units that were asked for, and had
@@ -53,6 +54,7 @@ fence and no renewal.
 Examples:
   leasehold bench --store redis://localhost solo --count 20000
   leasehold bench --store redis://localhost --json fight --tasks 16 --seconds 10 --hold 5ms
+  leasehold bench --store redis://localhost permits --permits 20 --tasks 64 --hold 5ms
   leasehold bench --store sqlite:/tmp/bench.db keys --tasks 32 --seconds 5")]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
@@ -94,6 +96,16 @@ enum What {
         /// One task at each visit: strictly in turn, over all processes
         #[arg(long)]
         strict: bool,
+    },
+    /// Many tasks, all for the permits of one semaphore
+    Permits {
+        /// How many permits
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        permits: u32,
+        #[command(flatten)]
+        crowd: Crowd,
+        #[command(flatten)]
+        turn: Turn,
     },
     /// One process holds many leases, and renews them
     Hold {
@@ -226,6 +238,17 @@ impl Bench {
                 let course = self.course("fight", crowd, Keys::OneForAll, Some(turn));
                 self.crowd(strict, course).await
             }
+            What::Permits {
+                permits,
+                crowd,
+                turn,
+            } => {
+                let course = Course {
+                    permits: Some(permits),
+                    ..self.course("permits", crowd, Keys::OneForAll, Some(turn))
+                };
+                self.permits(permits, course).await
+            }
             What::FloorKeys(crowd) => {
                 let course = self.course("floor-keys", crowd, Keys::OneEach, None);
                 course.run(&self.floor().await?).await
@@ -355,6 +378,14 @@ impl Bench {
         report
     }
 
+    async fn permits(&self, permits: u32, course: Course<'_>) -> Result<Report, Failure> {
+        requests::record();
+        let coord = self.connect().await?;
+        let report = course.run(&Permits::new(&coord, permits)?).await;
+        coord.shutdown(Duration::ZERO).await;
+        report
+    }
+
     fn course(
         &self,
         what: &'static str,
@@ -369,6 +400,7 @@ impl Bench {
             tasks: crowd.tasks,
             lasts: crowd.seconds,
             keys,
+            permits: None,
             hold,
             trace,
             progress: self.progress(u64::try_from(crowd.seconds.as_millis()).unwrap_or(u64::MAX)),

@@ -1,6 +1,6 @@
-//! leasehold's own mutex.
+//! leasehold's own mutex, and its semaphore.
 
-use leasehold::core::Fairness;
+use leasehold::core::{Fairness, Permit, Semaphores};
 use leasehold::{Coordinator, Env, Error, Moment, MutexGuard, Mutexes};
 
 use super::{Target, requests};
@@ -39,6 +39,47 @@ impl Target for Ours {
     }
 
     async fn unlock(&self, held: MutexGuard) -> Result<(), Failure> {
+        Ok(held.release().await?)
+    }
+
+    fn requests(&self) -> u64 {
+        requests::sent()
+    }
+
+    fn env(&self) -> &Env {
+        &self.env
+    }
+}
+
+/// A semaphore's permits.
+#[derive(Clone)]
+pub(super) struct Permits {
+    semaphores: Semaphores,
+    env: Env,
+}
+
+impl Permits {
+    pub(super) fn new(coord: &Coordinator, permits: u32) -> Result<Self, Failure> {
+        Ok(Self {
+            semaphores: coord.semaphores("bench-permits", permits)?,
+            env: coord.env().clone(),
+        })
+    }
+}
+
+impl Target for Permits {
+    type Held = Permit;
+
+    async fn lock(&self, id: &str, until: Moment) -> Result<Option<Permit>, Failure> {
+        let wait = until.since(self.env.now());
+        match self.semaphores.clone().wait(wait).acquire(id).await {
+            Ok(permit) => Ok(Some(permit)),
+            Err(Error::Busy(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn unlock(&self, held: Permit) -> Result<(), Failure> {
         Ok(held.release().await?)
     }
 
