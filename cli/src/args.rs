@@ -10,7 +10,7 @@ use crate::exit::BUSY;
 use crate::jobs::JobsArgs;
 use crate::place::{Place, duration};
 
-/// Leases for processes: run a command under a lock, let one of several lead, look who holds what.
+/// Leases for processes: run a command under a lock or a permit, let one of several lead, look who holds what.
 ///
 /// A lease is the right to hold something for a while; it ends by itself if its holder dies. Each carries a fence, a number
 /// greater than every earlier one: what is written under the lease can be refused if a newer holder has written.
@@ -25,6 +25,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a command while holding a lock
     Lock(LockArgs),
+    /// Run a command while holding one of so many permits
+    Semaphore(SemaphoreArgs),
     /// Campaign, and run a command while leading; or watch who leads
     Elect(ElectArgs),
     /// Show who holds what, who waits, and for how long
@@ -39,19 +41,20 @@ impl Command {
     /// What a conflict ends with.
     pub(crate) fn conflict_code(&self) -> u8 {
         match self {
-            Command::Lock(LockArgs { under, .. }) | Command::Elect(ElectArgs { under, .. }) => {
-                under.conflict_exit_code
-            }
+            Command::Lock(LockArgs { under, .. })
+            | Command::Semaphore(SemaphoreArgs { under, .. })
+            | Command::Elect(ElectArgs { under, .. }) => under.conflict_exit_code,
             _ => BUSY,
         }
     }
 }
 
-const ENDS: &str = "\
+const GETS: &str = "\
 What the command gets:
   LEASEHOLD_FENCE  the fence of this grant: send it along with what is written
-  LEASEHOLD_NAME   the whole name of what is held
+  LEASEHOLD_NAME   the whole name of what is held";
 
+const ENDS: &str = "\
 How the command ends: it runs in a process group of its own, and signals (TERM, INT, HUP, QUIT,
 USR1, USR2, WINCH) are forwarded to all of it. If the store does not answer any more, or the lease
 is revoked, the group gets TERM when a third of the TTL is left and KILL when a tenth is left: it
@@ -79,7 +82,7 @@ Exit codes:
 #[command(
     override_usage = "leasehold lock NAME [OPTIONS] -- COMMAND...",
     after_long_help = format!(
-        "{ENDS}\n\nWith --shared the command gets no fence, but:\n  \
+        "{GETS}\n\n{ENDS}\n\nWith --shared the command gets no fence, but:\n  \
          LEASEHOLD_GRANT_ID  which names this grant in logs, and guards no write\n\nExamples:\n  \
          leasehold lock backup -- /usr/local/bin/backup --full\n  \
          leasehold lock deploy --no-wait -- make deploy; [ $? = 75 ] && echo 'someone else does it'\n  \
@@ -110,6 +113,61 @@ pub(crate) struct LockArgs {
     pub(crate) command: Vec<OsString>,
 }
 
+/// Run a command while holding one of so many permits
+///
+/// At most so many commands run at once, over all machines that use the store. NAME is a plain name or `class/id`: `stripe`
+/// is what a program has as `semaphore("stripe", ..)`, `db/eu-1` what it has as `semaphores("db", ..)` and id eu-1. Who
+/// waits is served in turn, whether for one permit or for many.
+///
+/// All who use a semaphore should say the same number. While they don't, the smallest counts, unless a program has resized
+/// it or announced another number with a revision: then that one does.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "leasehold semaphore NAME --permits N [OPTIONS] -- COMMAND...",
+    after_long_help = format!("\
+What the command gets:
+  LEASEHOLD_PERMITS   how many permits it runs under
+  LEASEHOLD_GRANT_ID  which names this grant in logs, and guards no write: permits have no fence
+  LEASEHOLD_NAME      the whole name of what is held
+
+{ENDS}
+
+Examples:
+  leasehold semaphore reports --permits 5 -- ./report eu
+  leasehold semaphore gpu/0 --permits 8 --take 4 --store redis://cache -- ./train
+  leasehold semaphore stripe --permits 20 --no-wait -- ./charge; [ $? = 75 ] && echo 'all taken'
+  find . -name '*.raw' | xargs -P 99 -n 1 leasehold semaphore convert --permits 3 -- ./convert")
+)]
+pub(crate) struct SemaphoreArgs {
+    /// The semaphore: a plain name, or `class/id`
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// How many permits there are, for all who use it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) permits: u32,
+
+    /// How many of them the command needs: all at once, or none
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(crate) take: u32,
+
+    /// How long a permit outlives a holder that dies; it is renewed while the command runs, however long that is
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration)]
+    pub(crate) ttl: Duration,
+
+    #[command(flatten)]
+    pub(crate) under: Under,
+
+    /// The command, and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
 /// Campaign, and run a command while leading; or watch who leads
 ///
 /// NAME is the election's: programs that call `election("janitor")` and `leasehold elect janitor` campaign against each
@@ -122,7 +180,7 @@ pub(crate) struct LockArgs {
 #[command(
     override_usage = "leasehold elect NAME [OPTIONS] -- COMMAND...\n       leasehold elect NAME --observe [--json]",
     after_long_help = format!(
-        "{ENDS}\n\nExamples:\n  \
+        "{GETS}\n\n{ENDS}\n\nExamples:\n  \
          leasehold elect janitor -- ./janitor\n  \
          while :; do leasehold elect janitor --store redis://cache -- ./janitor; sleep 1; done\n  \
          leasehold elect janitor --no-wait -- ./janitor    # 75 if another leads\n  \
@@ -183,19 +241,20 @@ pub(crate) struct Under {
 
 /// Show who holds what, who waits, and for how long
 ///
-/// Without NAME all that is held or waited for in the namespace; with it the lock and the election of that name. NAME may
-/// also be a whole name as it is listed here (`~election/janitor`).
+/// Without NAME all that is held or waited for in the namespace; with it the lock, the semaphore and the election of that
+/// name. NAME may also be a whole name as it is listed here (`~election/janitor`).
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Times are the store's. A holder that LASTS 0.0s is gone: its lease passes on when someone asks. A
-waiter that is not live was not heard from lately, and is passed over.
+waiter that is not live was not heard from lately, and is passed over. A process is one holder of a
+semaphore, however many permits its tasks have (`has 2 of 5`).
 
 Examples:
   leasehold inspect
   leasehold inspect invoice/7 --store redis://cache --namespace billing
   leasehold inspect --json | jq '.resources[] | select(.waiters != [])'")]
 pub(crate) struct InspectArgs {
-    /// A lock, an election, or a whole name [default: all]
+    /// A lock, a semaphore, an election, or a whole name [default: all]
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
 

@@ -98,7 +98,11 @@ fn of_lease(error: &Error, busy: u8) -> u8 {
         Error::Busy(_) => busy,
         Error::Unavailable { .. } => UNAVAILABLE,
         Error::Lost(_) => LOST,
-        Error::Name(_) | Error::Ttl(_) | Error::Relock(_) => USAGE,
+        Error::Name(_)
+        | Error::Ttl(_)
+        | Error::Relock(_)
+        | Error::TooHeavy(_)
+        | Error::Permits(_) => USAGE,
         Error::Store(_) | Error::StoreTooNew(_) => SETUP,
         _ => IO,
     }

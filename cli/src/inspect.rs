@@ -48,7 +48,14 @@ async fn find(coord: &Coordinator, args: &InspectArgs) -> Result<(Vec<Inspection
     let names = if name.starts_with('~') && name.contains('/') {
         vec![ResourceName::from_store(name)]
     } else {
-        vec![name::of_lock(name)?, name::of_election(name)?]
+        let mut names = vec![
+            name::of_lock(name)?,
+            name::of_semaphore(name)?,
+            name::of_election(name)?,
+        ];
+        // With a slash a lock and a semaphore have one name.
+        names.dedup();
+        names
     };
     let mut resources = Vec::new();
     for name in names {
@@ -82,14 +89,14 @@ fn table(resources: &[Inspection]) -> String {
                 None => seconds(holder.remaining),
             };
             let fence = holder.fence.map_or_else(|| "-".into(), |f| f.to_string());
+            let place = match (holder.weight, found.permits) {
+                (Weight::All, _) => "holds".into(),
+                (Weight::Units(units), Some(permits)) => format!("has {units} of {permits}"),
+                (Weight::Units(_), None) => "shares".into(),
+            };
             rows.push([
                 name.clone(),
-                if holder.weight == Weight::All {
-                    "holds"
-                } else {
-                    "shares"
-                }
-                .into(),
+                place,
                 holder.label.clone(),
                 fence,
                 seconds(holder.held_for),
@@ -98,7 +105,11 @@ fn table(resources: &[Inspection]) -> String {
         }
         for waiter in &found.waiters {
             let live = if waiter.is_live { "-" } else { "not live" };
-            let place = format!("waits, {}", waiter.place + 1);
+            let mut place = format!("waits, {}", waiter.place + 1);
+            if let (Weight::Units(units), Some(_)) = (waiter.weight, found.permits) {
+                // A `String` takes all that is written.
+                let _ = write!(place, ", for {units}");
+            }
             let waits = seconds(waiter.waits_for);
             rows.push([
                 name.clone(),
@@ -131,11 +142,17 @@ fn table(resources: &[Inspection]) -> String {
 }
 
 fn as_json(found: &Inspection) -> Value {
+    // Of a semaphore: how many.
+    let permits = |weight| match (weight, found.permits) {
+        (Weight::Units(units), Some(_)) => Some(units.get()),
+        _ => None,
+    };
     let holders = found.holders.iter().map(|holder| {
         json!({
             "label": holder.label,
             "fence": holder.fence.map(leasehold::Fence::get),
             "is_shared": holder.weight != Weight::All,
+            "permits": permits(holder.weight),
             "held_for_ms": millis(holder.held_for),
             "remaining_ms": millis(holder.remaining),
             "revoked": holder.revoked.as_ref().map(|revoked| &revoked.reason),
@@ -146,6 +163,7 @@ fn as_json(found: &Inspection) -> Value {
             "label": waiter.label,
             "place": waiter.place + 1,
             "is_shared": waiter.weight != Weight::All,
+            "permits": permits(waiter.weight),
             "waits_for_ms": millis(waiter.waits_for),
             "is_live": waiter.is_live,
         })
@@ -153,6 +171,7 @@ fn as_json(found: &Inspection) -> Value {
     json!({
         "name": found.name.as_str(),
         "is_held": found.is_held(),
+        "permits": found.permits,
         "holders": holders.collect::<Vec<_>>(),
         "waiters": waiters.collect::<Vec<_>>(),
     })

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Lock(args) => Box::pin(under::lock(args)).await,
+        Command::Semaphore(args) => Box::pin(under::semaphore(args)).await,
         Command::Elect(args) => Box::pin(under::elect(args)).await,
         Command::Inspect(args) => inspect::run(&args).await,
         Command::Jobs(args) => Box::pin(jobs::run(&args)).await,

@@ -19,6 +19,19 @@ pub(crate) fn of_lock(name: &str) -> Result<ResourceName, Error> {
     Ok(class.resource(id)?)
 }
 
+/// What NAME is as a semaphore: `db/eu-1` is id `eu-1` of a program's own `semaphores("db", ..)`; `stripe`, without a
+/// slash, is its `semaphore("stripe", ..)`.
+pub(crate) fn split_semaphore(name: &str) -> Result<(Class, &str), Error> {
+    let (class, id) = name.split_once('/').unwrap_or((name, name));
+    Ok((Class::new(class)?, id))
+}
+
+/// The semaphore's whole name.
+pub(crate) fn of_semaphore(name: &str) -> Result<ResourceName, Error> {
+    let (class, id) = split_semaphore(name)?;
+    Ok(class.resource(id)?)
+}
+
 /// The whole name of an election.
 pub(crate) fn of_election(name: &str) -> Result<ResourceName, Error> {
     Ok(Class::internal("~election").resource(name)?)
@@ -40,6 +53,16 @@ mod tests {
         }
         for name in ["", "/7", "invoice/", "~election/janitor", "a\nb"] {
             assert!(of_lock(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_semaphore_is_that_of_a_program() {
+        for (name, whole) in [("stripe", "stripe/stripe"), ("db/eu-1", "db/eu-1")] {
+            assert_eq!(of_semaphore(name).unwrap().as_str(), whole);
+        }
+        for name in ["", "/7", "db/", "~election/janitor", "a\nb"] {
+            assert!(of_semaphore(name).is_err(), "{name:?}");
         }
     }
 

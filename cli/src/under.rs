@@ -1,4 +1,4 @@
-//! `lock` and `elect`: get the lease, run the command under it, give it back.
+//! `lock`, `semaphore` and `elect`: get the lease, run the command under it, give it back.
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -8,9 +8,9 @@ use std::time::Duration;
 use leasehold::core::Class;
 use leasehold::{Coordinator, Error, Fence, Hold, MutexGuard, ReadGuard, ResourceName};
 
-use crate::args::{ElectArgs, LockArgs, Under};
+use crate::args::{ElectArgs, LockArgs, SemaphoreArgs, Under};
 use crate::exit::Failure;
-use crate::wrap::{Signals, Wrapped};
+use crate::wrap::{Signals, What, Wrapped};
 use crate::{name, observe, place};
 
 /// A shorter one leaves no time to stop a command in.
@@ -37,25 +37,54 @@ pub(crate) async fn lock(args: LockArgs) -> Result<ExitCode, Failure> {
     let whole = class.resource(id).map_err(Error::from)?;
     let mut signals = Signals::listen().map_err(|e| Failure::Io("cannot listen for signals", e))?;
     let coord = connect(&under, ttl, &mut signals).await?;
-    let locked = async {
-        if under.no_wait {
-            return Locked::acquire(&coord, class, id, ttl, shared, None).await;
-        }
-        loop {
-            let wait = Some(under.wait.unwrap_or(ROUND));
-            match Locked::acquire(&coord, class.clone(), id, ttl, shared, wait).await {
-                Err(Error::Busy(_)) if under.wait.is_none() => {}
-                result => return result,
-            }
-        }
-    };
+    let locked = ask(&under, async |wait| {
+        Locked::acquire(&coord, class.clone(), id, ttl, shared, wait).await
+    });
     let guard = match signals.or(Box::pin(locked)).await {
         Ok(guard) => guard,
         Err(failure) => return Err(give_up(&coord, failure).await),
     };
-    let (hold, fence) = (guard.hold(), guard.fence());
-    let ended = wrapped(&coord, hold, fence, ttl, &command, &mut signals).await;
+    let what = What {
+        fence: guard.fence(),
+        permits: None,
+    };
+    let ended = wrapped(&coord, guard.hold(), what, ttl, &command, &mut signals).await;
     let ended = give_back(ended, &whole, guard.release()).await;
+    wind_down(&coord).await;
+    ended
+}
+
+/// `leasehold semaphore`
+pub(crate) async fn semaphore(args: SemaphoreArgs) -> Result<ExitCode, Failure> {
+    let SemaphoreArgs {
+        name,
+        permits,
+        take,
+        ttl,
+        under,
+        command,
+    } = args;
+    let (class, id) = name::split_semaphore(&name)?;
+    let whole = class.resource(id).map_err(Error::from)?;
+    let mut signals = Signals::listen().map_err(|e| Failure::Io("cannot listen for signals", e))?;
+    let coord = connect(&under, ttl, &mut signals).await?;
+    let semaphores = coord.semaphores_of(class, permits)?.ttl(ttl);
+    // As with a lock: the command's own end is the permit's.
+    let semaphores = semaphores.max_hold(Duration::MAX);
+    let granted = ask(&under, async |wait| match wait {
+        Some(wait) => semaphores.clone().wait(wait).acquire_many(id, take).await,
+        None => semaphores.try_acquire_many(id, take).await,
+    });
+    let permit = match signals.or(Box::pin(granted)).await {
+        Ok(permit) => permit,
+        Err(failure) => return Err(give_up(&coord, failure).await),
+    };
+    let what = What {
+        fence: None,
+        permits: Some(permit.permits()),
+    };
+    let ended = wrapped(&coord, &permit, what, ttl, &command, &mut signals).await;
+    let ended = give_back(ended, &whole, permit.release()).await;
     wind_down(&coord).await;
     ended
 }
@@ -149,8 +178,11 @@ pub(crate) async fn elect(args: ElectArgs) -> Result<ExitCode, Failure> {
         Ok(leadership) => leadership,
         Err(failure) => return Err(give_up(&coord, failure).await),
     };
-    let term = Some(leadership.term());
-    let ended = wrapped(&coord, &leadership, term, ttl, &command, &mut signals).await;
+    let what = What {
+        fence: Some(leadership.term()),
+        permits: None,
+    };
+    let ended = wrapped(&coord, &leadership, what, ttl, &command, &mut signals).await;
     let ended = give_back(ended, &whole, leadership.resign()).await;
     wind_down(&coord).await;
     ended
@@ -177,6 +209,22 @@ async fn connect(
     Ok(coord)
 }
 
+/// Asks as the options say: not waiting (`None`), for so long, or until it is granted.
+async fn ask<T>(
+    under: &Under,
+    asking: impl AsyncFn(Option<Duration>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    if under.no_wait {
+        return asking(None).await;
+    }
+    loop {
+        match asking(Some(under.wait.unwrap_or(ROUND))).await {
+            Err(Error::Busy(_)) if under.wait.is_none() => {}
+            result => return result,
+        }
+    }
+}
+
 /// Leaves the queue before it ends.
 async fn give_up(coord: &Coordinator, failure: Failure) -> Failure {
     wind_down(coord).await;
@@ -198,14 +246,14 @@ pub(crate) async fn wind_down(coord: &Coordinator) {
 async fn wrapped(
     coord: &Coordinator,
     lease: &Hold,
-    fence: Option<Fence>,
+    what: What,
     ttl: Duration,
     command: &[OsString],
     signals: &mut Signals,
 ) -> Result<ExitCode, Failure> {
     let wrapped = Wrapped {
         lease,
-        fence,
+        what,
         env: coord.env(),
         ttl,
         name: lease.name().as_str(),

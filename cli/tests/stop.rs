@@ -6,26 +6,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Bench, PATIENCE, lives};
+use common::{Bench, PATIENCE, STUBBORN, last_alive, lives, uptime};
 use leasehold_testkit::{RedisServer, signal, wait_until};
-
-/// Says each 20 ms that it lives, and since when the machine runs; ignores TERM. It ends with the folder: if the promise
-/// is broken, nothing of it stays.
-const STUBBORN: &str = r"
-trap 'echo term >> log' TERM
-echo $$ > pid
-while [ -e pid ]; do cut -d' ' -f1 /proc/uptime >> alive; sleep 0.02; done
-";
-
-fn uptime() -> f64 {
-    let text = std::fs::read_to_string("/proc/uptime").unwrap();
-    text.split(' ').next().unwrap().parse().unwrap()
-}
-
-fn last_alive(bench: &Bench) -> f64 {
-    let alive = bench.read("alive");
-    alive.lines().last().unwrap().parse().unwrap()
-}
 
 /// The store goes away, and with it the renewals. Witnesses: the machine's uptime, written by the command itself for as
 /// long as it lives, and the store, which gives the lock to the next one once the lease is over.

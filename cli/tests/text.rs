@@ -33,7 +33,7 @@ fn help(args: &[&str]) -> String {
 #[test]
 fn every_command_has_a_help_with_examples() {
     insta::assert_snapshot!("help", help(&["--help"]));
-    for command in ["lock", "elect", "inspect", "jobs", "bench"] {
+    for command in ["lock", "semaphore", "elect", "inspect", "jobs", "bench"] {
         let text = help(&[command, "--help"]);
         assert!(text.contains("Examples:"), "{text}");
         insta::assert_snapshot!(format!("help_{command}"), text);
@@ -43,7 +43,10 @@ fn every_command_has_a_help_with_examples() {
         assert!(text.contains("Examples:"), "{text}");
         insta::assert_snapshot!(format!("help_jobs_{command}"), text);
     }
-    insta::assert_snapshot!("help_bench_fight", help(&["bench", "fight", "--help"]));
+    for bench in ["fight", "permits"] {
+        let text = help(&["bench", bench, "--help"]);
+        insta::assert_snapshot!(format!("help_bench_{bench}"), text);
+    }
 }
 
 #[test]
@@ -102,6 +105,66 @@ fn what_cannot_be_meant_is_refused_with_what_to_do() {
         (
             "bad_seconds",
             &["bench", "--store", "memory://", "keys", "--seconds", "0"],
+        ),
+    ] {
+        insta::assert_snapshot!(format!("error_{name}"), error(args));
+    }
+}
+
+#[test]
+fn permits_that_cannot_be_had_are_refused_with_what_to_do() {
+    for (name, args) in [
+        ("permits_unsaid", &["semaphore", "demo", "--", "true"][..]),
+        (
+            "permits_of_nobody",
+            &["semaphore", "demo", "--permits", "0", "--", "true"],
+        ),
+        (
+            "permits_not_taken",
+            &[
+                "semaphore",
+                "demo",
+                "--permits",
+                "5",
+                "--take",
+                "0",
+                "--",
+                "true",
+            ],
+        ),
+        (
+            "permits_too_many",
+            &[
+                "semaphore",
+                "demo",
+                "--permits",
+                "5",
+                "--take",
+                "6",
+                "--",
+                "true",
+            ],
+        ),
+        (
+            "permits_short_ttl",
+            &[
+                "semaphore",
+                "demo",
+                "--permits",
+                "5",
+                "--ttl",
+                "500ms",
+                "--",
+                "true",
+            ],
+        ),
+        (
+            "permits_reserved_name",
+            &["semaphore", "~election/x", "--permits", "5", "--", "true"],
+        ),
+        (
+            "permits_command_without_dashes",
+            &["semaphore", "demo", "--permits", "5", "true"],
         ),
     ] {
         insta::assert_snapshot!(format!("error_{name}"), error(args));

@@ -43,11 +43,19 @@ const LOOK: Duration = Duration::from_millis(5);
 /// A command's lease.
 pub(crate) struct Wrapped<'a> {
     pub(crate) lease: &'a Hold,
-    /// None if it is shared.
-    pub(crate) fence: Option<Fence>,
+    pub(crate) what: What,
     pub(crate) env: &'a Env,
     pub(crate) ttl: Duration,
     pub(crate) name: &'a str,
+}
+
+/// What it is a lease of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct What {
+    /// None if it is shared.
+    pub(crate) fence: Option<Fence>,
+    /// Of a semaphore.
+    pub(crate) permits: Option<u32>,
 }
 
 /// Why the group was told to end, when its command had not.
@@ -66,12 +74,17 @@ impl Wrapped<'_> {
         self.claimed(signals).await?;
         let mut guard = Guard::start()?;
         guard.deadline(self.kill_at());
+        let What { fence, permits } = self.what;
         let environment = [
             ("LEASEHOLD_NAME", Some(self.name.to_owned())),
-            ("LEASEHOLD_FENCE", self.fence.map(|fence| fence.to_string())),
+            ("LEASEHOLD_FENCE", fence.map(|fence| fence.to_string())),
             (
                 "LEASEHOLD_GRANT_ID",
-                (self.fence.is_none()).then(|| self.lease.grant_id().to_string()),
+                (fence.is_none()).then(|| self.lease.grant_id().to_string()),
+            ),
+            (
+                "LEASEHOLD_PERMITS",
+                permits.map(|permits| permits.to_string()),
             ),
         ];
         let mut group = Group::spawn(command, &environment)?;

@@ -84,6 +84,26 @@ impl Bench {
     }
 }
 
+/// Says each 20 ms that it lives, and since when the machine runs; ignores TERM. It ends with the folder: if the promise
+/// is broken, nothing of it stays.
+pub(crate) const STUBBORN: &str = r"
+trap 'echo term >> log' TERM
+echo $$ > pid
+while [ -e pid ]; do cut -d' ' -f1 /proc/uptime >> alive; sleep 0.02; done
+";
+
+/// Seconds since the machine was started, as [`STUBBORN`] writes them.
+pub(crate) fn uptime() -> f64 {
+    let text = std::fs::read_to_string("/proc/uptime").unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// The last sign of life of [`STUBBORN`].
+pub(crate) fn last_alive(bench: &Bench) -> f64 {
+    let alive = bench.read("alive");
+    alive.lines().last().unwrap().parse().unwrap()
+}
+
 /// Whether a process lives: one that ended, and was not waited for by whoever inherited it, does not.
 pub(crate) fn lives(pid: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat"));
