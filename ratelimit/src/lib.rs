@@ -25,6 +25,8 @@ mod builder;
 mod decision;
 mod error;
 pub mod fields;
+#[cfg(feature = "tower")]
+pub mod layers;
 mod limiter;
 mod live;
 mod local;

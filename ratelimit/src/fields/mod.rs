@@ -25,6 +25,8 @@ mod retry;
 mod syntax;
 
 pub use limit::ServiceLimit;
+#[cfg(feature = "tower")]
+pub(crate) use limit::whole_seconds;
 pub use policy::{QuotaPolicy, QuotaUnit};
 pub use retry::retry_after;
 pub use syntax::FieldError;
