@@ -147,9 +147,10 @@ impl Api {
         let first = self.counts().first.unwrap_or_default();
         let since_ms = self.env.now().since(first).as_millis();
         let (from, to) = TAKES_MS;
-        Duration::from_millis(match SPELL_MS.contains(&(since_ms % 10_000)) {
-            true => SPELL_TAKES_MS,
-            false => from + self.env.random(to - from + 1),
+        Duration::from_millis(if SPELL_MS.contains(&(since_ms % 10_000)) {
+            SPELL_TAKES_MS
+        } else {
+            from + self.env.random(to - from + 1)
         })
     }
 }

@@ -67,7 +67,7 @@ impl<B> KeyOf<Request<B>> for Path {
 /// `ConnectInfo<SocketAddr>`: `by::peer(|from: &ConnectInfo<SocketAddr>| from.0.ip())`.
 ///
 /// Of an IPv6 address the network counts, its first 64 bits: whoever has one address has all of it. Behind a proxy all
-/// addresses are the proxy's: take the [header](header) in which it tells the client's, if nobody else can set that.
+/// addresses are the proxy's: take the [`header`] in which it tells the client's, if nobody else can set that.
 pub fn peer<T, F>(address: F) -> Peer<T, F>
 where
     T: Send + Sync + 'static,
