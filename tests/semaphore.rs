@@ -144,9 +144,10 @@ fn shared(address: &str) {
     let mean = served.iter().sum::<u64>() / 64;
     let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());
     eprintln!("used {used} of 1000; {least} to {most} turns a task, {mean} on average");
-    // Far from what is measured, for machines that have other things to do.
-    assert!(used >= 800, "{used} of 1000 used");
-    assert!(*least * 2 >= mean && *most <= mean * 2, "{served:?}");
+    // Whatever else the machine does: hand-overs that had to wait for a heartbeat would use a twentieth. `leasehold bench
+    // permits` measures.
+    assert!(used >= 300, "{used} of 1000 used");
+    assert!(*least * 3 >= mean && *most <= mean * 3, "{served:?}");
 }
 
 #[test]
