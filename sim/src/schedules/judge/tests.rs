@@ -209,7 +209,12 @@ fn fences_rise() {
     let story = Story::new().runs(1, 10, 200).runs(2, 20, 100);
     assert_eq!(story.broken(), ["fences rise from run to run"]);
     let forgotten = |fault: Fault| {
-        let mut story = Story::new().at(10).claims(10, 200).fault(fault);
+        let mut story = Story::new()
+            .at(10)
+            .claims(10, 200)
+            .at(11)
+            .fault(fault)
+            .at(12);
         story.seen.running.clear();
         let story = story.claims(10, 100);
         story
