@@ -536,6 +536,38 @@ async fn a_unit_visits_the_tasks_that_waited_when_others_came_and_then_goes_to_t
     assert_at_rest(&world, &[&a, &b]).await;
 }
 
+/// Counted by those who waited, two units would go to the others after half as many turns.
+#[tokio::test(start_paused = true)]
+async fn each_unit_of_several_takes_a_turn_for_each_task_that_waited() {
+    let world = World::new();
+    let (a, b) = (world.node("a").await, world.node("b").await);
+    let order = Order::default();
+    for _ in 0..6 {
+        let (semaphore, order) = (semaphore(&a, 2), Arc::clone(&order));
+        let env = world.env.clone();
+        world.env.spawn(async move {
+            for _ in 0..10 {
+                let permit = semaphore.acquire().await.unwrap();
+                order.lock().unwrap().push("a");
+                env.sleep(ms(20)).await;
+                permit.release().await.unwrap();
+            }
+        });
+    }
+    until_waiting(&a, 4).await;
+    tasks("b", &semaphore(&b, 2), &world.env, 2, &order);
+    until_queued(&b, 1).await;
+    let before = order.lock().unwrap().len();
+    world.env.sleep(ms(500)).await;
+    let order = order.lock().unwrap();
+    let turns = order[before..].iter().position(|who| *who == "b");
+    // Four wait: each unit takes four turns, and is not kept for those who come again.
+    assert!(
+        turns.is_some_and(|turns| (7..=9).contains(&turns)),
+        "{turns:?}: {order:?}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_clients_that_want_much_do_not_wait_for_what_neither_uses() {
     let world = World::new();

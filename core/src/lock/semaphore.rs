@@ -44,9 +44,9 @@ pub struct Semaphores {
 ///
 /// All permits of a client are one entry in the store, however many they are. While nobody waits elsewhere, a permit that
 /// comes back goes to the next task of this client that waits, and the store hears nothing of it. Once somebody does, it
-/// serves the tasks that waited here then, each once and for a second at most, and goes to the next client. Within a client
-/// and among clients those who wait are served in the order they came, whether they want one permit or many: who wants
-/// many is not passed by those behind him who want few.
+/// takes as many turns as tasks waited here then, for a second at most, and goes to the next client. Within a client and
+/// among clients those who wait are served in the order they came, whether they want one permit or many: who wants many is
+/// not passed by those behind him who want few.
 ///
 /// A permit has no [`Fence`](crate::Fence): an older one is as good as a newer one. It has a [`GrantId`](crate::GrantId)
 /// of its own.

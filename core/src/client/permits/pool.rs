@@ -1,6 +1,6 @@
 //! A pool: the permits that this client has of one resource, and the tasks that wait for some.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(crate) struct Pool {
     /// Its driver is to look again.
     pub(super) wake: Notify,
     arrivals: AtomicU64,
+    /// How many tasks wait, as was last seen.
+    waiting: AtomicUsize,
     /// When others were last known to wait elsewhere.
     contended_at: AtomicU64,
     /// When others were said to begin to wait elsewhere, and who waited here then.
@@ -82,6 +84,7 @@ impl Pool {
             state: Mutex::new(State::new(want.capacity)),
             wake: Notify::new(),
             arrivals: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
             contended_at: AtomicU64::new(0),
             told: Mutex::default(),
         })
@@ -99,8 +102,12 @@ impl Pool {
     pub(super) fn visit(&self, now: Moment) -> Visit {
         Visit {
             began: now,
-            arrivals: self.arrivals.load(Ordering::Relaxed),
+            left: self.waiting.load(Ordering::Relaxed),
         }
+    }
+
+    pub(super) fn note_waiting(&self, waiting: usize) {
+        self.waiting.store(waiting, Ordering::Relaxed);
     }
 
     /// Others begin to wait elsewhere, just now: those who wait here came before them. Not so if nobody did for a moment
@@ -174,6 +181,7 @@ impl Pool {
             was_refused: false,
         };
         state.waiters.insert(id, waiter);
+        self.note_waiting(state.waiters.len());
         metrics::permits_waiting(self.name(), f64::from(want.units));
         self.name().keys(Mode::Permits).waiting(1.0);
         let mut spot = Spot {
@@ -321,7 +329,10 @@ impl Spot {
 
 impl Drop for Spot {
     fn drop(&mut self) {
-        let was_waiting = self.pool.state().waiters.remove(&self.id).is_some();
+        let mut state = self.pool.state();
+        let was_waiting = state.waiters.remove(&self.id).is_some();
+        self.pool.note_waiting(state.waiters.len());
+        drop(state);
         metrics::permits_waiting(self.pool.name(), -f64::from(self.units));
         self.pool.name().keys(Mode::Permits).waiting(-1.0);
         // Permits that came unheard end with the channel. Who comes next may be served by what is here.

@@ -228,9 +228,8 @@ impl State {
             if in_use.saturating_add(wants) > size {
                 return served;
             }
-            let is_open = |visit: Visit| {
-                contended.is_none_or(|contended| visit.is_open_to(id, now, contended))
-            };
+            let is_open =
+                |visit: Visit| contended.is_none_or(|contended| visit.is_open(now, contended));
             let Some(number) = self.next_number() else {
                 return served;
             };
@@ -241,6 +240,7 @@ impl State {
             let Some(waiter) = self.waiters.remove(&id) else {
                 return served;
             };
+            pool.note_waiting(self.waiters.len());
             let turn = Turn::begin(&base.tenure, number, now, waiter.seat);
             let holding = Holding::new(core, Arc::clone(&turn));
             match waiter.to.send(Call::Served(holding)) {
@@ -250,7 +250,7 @@ impl State {
                     }
                     metrics::permits_in_use(pool.name(), f64::from(wants));
                     let units = if keeps_visits {
-                        units
+                        units.turned(contended.unwrap_or_default())
                     } else {
                         // Should others come, they serve those who wait now.
                         Units::new(pool.visit(now), wants)

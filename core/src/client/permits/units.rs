@@ -9,28 +9,37 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// And for so long a unit goes also to those that came after its visit began.
 const SHORT: Duration = Duration::from_millis(2);
 
-/// Since when a unit is here, and who waited for it then.
+/// Since when a unit is here, and how many turns it has left: as many as tasks waited then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Visit {
     pub(super) began: Moment,
-    /// The first number that no waiter had.
-    pub(super) arrivals: u64,
+    pub(super) left: usize,
 }
 
 impl Visit {
-    /// One that begins with the later of two: a unit that was here before others came to wait begins its visit then.
+    /// The later of two: a unit that was here before others came to wait begins its visit then.
     fn after(self, other: Visit) -> Self {
-        Self {
-            began: self.began.max(other.began),
-            arrivals: self.arrivals.max(other.arrivals),
+        if other.began > self.began {
+            other
+        } else {
+            self
         }
     }
 
-    /// Whether a unit on it may go to waiter number `waiter`, while others wait elsewhere since `contended`.
-    pub(super) fn is_open_to(self, waiter: u64, now: Moment, contended: Visit) -> bool {
+    /// Whether a unit on it may take another turn here, while others wait elsewhere since `contended`.
+    pub(super) fn is_open(self, now: Moment, contended: Visit) -> bool {
         let visit = self.after(contended);
         let took = now.since(visit.began);
-        (waiter < visit.arrivals || took < SHORT) && took < LONGEST
+        (visit.left > 0 || took < SHORT) && took < LONGEST
+    }
+
+    /// It takes one.
+    fn turned(self, contended: Visit) -> Self {
+        let visit = self.after(contended);
+        Self {
+            left: visit.left.saturating_sub(1),
+            ..visit
+        }
     }
 }
 
@@ -87,6 +96,15 @@ impl Units {
         Some(taken)
     }
 
+    /// Each takes a turn, while others wait elsewhere since `contended`.
+    pub(super) fn turned(self, contended: Visit) -> Self {
+        let mut units = Self::default();
+        for (visit, count) in self.0 {
+            units.add(visit.turned(contended), count);
+        }
+        units
+    }
+
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
@@ -96,9 +114,9 @@ impl Units {
 mod tests {
     use super::*;
 
-    fn visit(ms: u64, arrivals: u64) -> Visit {
+    fn visit(ms: u64, left: usize) -> Visit {
         let began = Moment::default() + Duration::from_millis(ms);
-        Visit { began, arrivals }
+        Visit { began, left }
     }
 
     #[test]
@@ -114,19 +132,23 @@ mod tests {
             [(visit(1, 1), 2), (visit(5, 3), 1)],
             "the first first"
         );
-        assert_eq!(units.take(5, |of| of.arrivals == 3), None);
-        let rest = units.take(4, |of| of.arrivals == 3).unwrap_or_default();
+        assert_eq!(units.take(5, |of| of.left == 3), None);
+        let rest = units.take(4, |of| of.left == 3).unwrap_or_default();
         assert_eq!((rest.count(), units.count()), (4, 0));
     }
 
     #[test]
-    fn a_visit_serves_those_that_waited_when_it_began_or_when_others_came() {
+    fn a_visit_takes_as_many_turns_as_tasks_waited_when_it_began_or_when_others_came() {
         let at = |ms| Moment::default() + Duration::from_millis(ms);
         let never = visit(0, 0);
-        assert!(visit(10, 5).is_open_to(4, at(500), never));
-        assert!(!visit(10, 5).is_open_to(5, at(500), never), "it came later");
-        assert!(visit(10, 5).is_open_to(5, at(11), never), "2 ms");
-        assert!(!visit(10, 5).is_open_to(4, at(1010), never), "a second");
-        assert!(visit(10, 5).is_open_to(7, at(900), visit(800, 8)));
+        assert!(visit(10, 1).is_open(at(500), never));
+        let turned = visit(10, 1).turned(never);
+        assert!(!turned.is_open(at(500), never), "it took its turn");
+        assert!(turned.is_open(at(11), never), "2 ms");
+        assert!(!visit(10, 4).is_open(at(1010), never), "a second");
+        let told = visit(800, 2);
+        assert!(visit(10, 0).is_open(at(900), told));
+        let turned = Units::new(visit(10, 0), 2).turned(told);
+        assert_eq!(turned, Units::new(visit(800, 1), 2));
     }
 }
