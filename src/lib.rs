@@ -20,7 +20,7 @@ pub use leasehold_core::{
 
 #[doc(hidden)]
 pub use leasehold_core::__macro;
-pub use leasehold_macros::locked;
+pub use leasehold_macros::{locked, permit};
 
 /// Leader-elected cron (feature `scheduler`).
 #[cfg(feature = "scheduler")]

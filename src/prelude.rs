@@ -2,7 +2,7 @@
 
 pub use crate::{
     Coordinator, DurationExt, Env, Error, Fence, Lease, MutexGuard, Permit, ReadGuard, WriteGuard,
-    locked,
+    locked, permit,
 };
 #[cfg(feature = "ratelimit")]
 pub use crate::{Decision, Outage, Quota, RateLimiter};

@@ -7,6 +7,7 @@ use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Expr, Ident, LitStr, Path, Result, Token};
 
+use crate::how::{Attribute, How, Permits, number, parse_size};
 use crate::name::Name;
 use crate::problems::Problems;
 
@@ -18,9 +19,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// If none is given.
 const DEFAULT_TTL: Duration = Duration::from_secs(30);
 
-const KNOWN: &str = "after the name there are `ttl = \"30s\"`, `wait = \"5s\"`, `max_hold = \"1h\"`, `coord = expression`, \
-                     `lease`, `shared` and `crate = path`";
-
 /// The arguments, each of them valid.
 pub(crate) struct Args {
     pub(crate) name: Name,
@@ -29,31 +27,52 @@ pub(crate) struct Args {
     pub(crate) max_hold: Option<Duration>,
     /// Where the coordinator is, if in no argument.
     pub(crate) coord: Option<Expr>,
-    /// What the body calls the lease.
+    /// What the body calls what it runs under.
     pub(crate) lease: Option<Ident>,
-    /// Whether any number of calls may run at a time, beside those that lock alone.
-    pub(crate) shared: bool,
+    pub(crate) how: How,
     /// Where leasehold is, if not in `::leasehold`.
     pub(crate) krate: Option<Path>,
 }
 
-#[derive(Default)]
 struct Options {
+    attribute: Attribute,
     ttl: Option<(LitStr, Duration)>,
     wait: Option<(LitStr, Duration)>,
     max_hold: Option<(LitStr, Duration)>,
     coord: Option<Expr>,
     lease: Option<Ident>,
     shared: Option<()>,
+    each: Option<Expr>,
+    revision: Option<Expr>,
     krate: Option<Path>,
 }
 
 impl Parse for Args {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
+        Self::of(Attribute::Locked, input)
+    }
+}
+
+impl Args {
+    pub(crate) fn attribute(&self) -> Attribute {
+        match self.how {
+            How::Alone | How::Shared => Attribute::Locked,
+            How::Permits(_) => Attribute::Permit,
+        }
+    }
+
+    pub(crate) fn of(attribute: Attribute, input: ParseStream<'_>) -> Result<Self> {
         let mut problems = Problems::default();
-        let literal = parse_literal(input)?;
-        let name = problems.settle(Name::parse(literal));
-        let mut options = Options::default();
+        let literal = parse_literal(attribute, input)?;
+        let name = problems.settle(match attribute {
+            Attribute::Locked => Name::parse(literal),
+            Attribute::Permit => Name::parse_of_semaphore(literal),
+        });
+        let size = match attribute {
+            Attribute::Locked => None,
+            Attribute::Permit => Some(parse_size(input, &mut problems)?),
+        };
+        let mut options = Options::of(attribute);
         while !input.is_empty() {
             input.parse::<Token![,]>()?;
             if !input.is_empty()
@@ -64,11 +83,11 @@ impl Parse for Args {
                 break;
             }
         }
-        options.check(&mut problems);
+        options.check(size.as_ref(), &mut problems);
         let known = problems.into_result();
         let Some(name) = name else {
             known?;
-            return Err(Error::new(Span::call_site(), KNOWN));
+            return Err(Error::new(Span::call_site(), attribute.known()));
         };
         known?;
         let given = |option: Option<(LitStr, Duration)>| option.map(|(_, duration)| duration);
@@ -79,25 +98,57 @@ impl Parse for Args {
             max_hold: given(options.max_hold),
             coord: options.coord,
             lease: options.lease,
-            shared: options.shared.is_some(),
+            how: match (size, options.shared) {
+                (Some(of), _) => How::Permits(Box::new(Permits {
+                    of,
+                    each: options.each,
+                    revision: options.revision,
+                })),
+                (None, Some(())) => How::Shared,
+                (None, None) => How::Alone,
+            },
             krate: options.krate,
         })
     }
 }
 
-fn parse_literal(input: ParseStream<'_>) -> Result<LitStr> {
-    const EXPECTED: &str = "the first argument is the name of what is locked, a string literal: #[locked(\"invoice/{id}\")]";
+fn parse_literal(attribute: Attribute, input: ParseStream<'_>) -> Result<LitStr> {
+    let expected = match attribute {
+        Attribute::Locked => {
+            "the first argument is the name of what is locked, a string literal: #[locked(\"invoice/{id}\")]"
+        }
+        Attribute::Permit => {
+            "the first argument is the name of the semaphore, a string literal: #[permit(\"stripe\", 20)]"
+        }
+    };
     if input.is_empty() {
-        return Err(Error::new(Span::call_site(), EXPECTED));
+        return Err(Error::new(Span::call_site(), expected));
     }
     let here = input.span();
-    input.parse().map_err(|_| Error::new(here, EXPECTED))
+    input.parse().map_err(|_| Error::new(here, expected))
 }
 
 impl Options {
+    fn of(attribute: Attribute) -> Self {
+        Self {
+            attribute,
+            ttl: None,
+            wait: None,
+            max_hold: None,
+            coord: None,
+            lease: None,
+            shared: None,
+            each: None,
+            revision: None,
+            krate: None,
+        }
+    }
+
     fn parse_next(&mut self, input: ParseStream<'_>, problems: &mut Problems) -> Result<()> {
         let here = input.span();
-        let key = Ident::parse_any(input).map_err(|_| Error::new(here, KNOWN))?;
+        let known = self.attribute.known();
+        let key = Ident::parse_any(input).map_err(|_| Error::new(here, known))?;
+        let is_permit = self.attribute == Attribute::Permit;
         let twice = match key.to_string().as_str() {
             "ttl" => set(&mut self.ttl, parse_duration(input, problems)?),
             "wait" => set(&mut self.wait, parse_duration(input, problems)?),
@@ -106,7 +157,7 @@ impl Options {
                 input.parse::<Token![=]>()?;
                 self.coord.replace(input.parse()?).is_some()
             }
-            "lease" => {
+            word if word == self.attribute.guard() => {
                 let name = if input.peek(Token![=]) {
                     input.parse::<Token![=]>()?;
                     input.parse()?
@@ -115,14 +166,22 @@ impl Options {
                 };
                 self.lease.replace(name).is_some()
             }
-            "shared" => self.shared.replace(()).is_some(),
+            "shared" if !is_permit => self.shared.replace(()).is_some(),
+            "permits" if is_permit => {
+                input.parse::<Token![=]>()?;
+                self.each.replace(input.parse()?).is_some()
+            }
+            "revision" if is_permit => {
+                input.parse::<Token![=]>()?;
+                self.revision.replace(input.parse()?).is_some()
+            }
             "crate" => {
                 input.parse::<Token![=]>()?;
                 let path = input.call(Path::parse_mod_style)?;
                 self.krate.replace(path).is_some()
             }
             _ => {
-                let message = format!("unknown option `{key}`: {KNOWN}");
+                let message = format!("unknown option `{key}`: {known}");
                 return Err(Error::new(key.span(), message));
             }
         };
@@ -133,7 +192,23 @@ impl Options {
     }
 
     /// What cannot be meant.
-    fn check(&self, problems: &mut Problems) {
+    fn check(&self, size: Option<&Expr>, problems: &mut Problems) {
+        if let Some(each) = &self.each
+            && let Some(permits) = number(each)
+        {
+            let of = size.and_then(number);
+            if permits == 0 {
+                problems.add(
+                    each,
+                    "a call that holds 0 permits is not limited: it holds at least 1",
+                );
+            } else if let Some(of) = of.filter(|of| *of < permits) {
+                let message = format!(
+                    "{permits} of {of} permits can never be had: ask for less, or have more"
+                );
+                problems.add(each, message);
+            }
+        }
         let ttl = self.ttl.as_ref().map_or(DEFAULT_TTL, |(_, ttl)| *ttl);
         if let Some((text, ttl)) = &self.ttl {
             if *ttl < SHORTEST_TTL {

@@ -4,28 +4,31 @@ use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
 use syn::{Error, Ident, ItemFn, Result};
 
 use crate::args::Args;
 use crate::function::Function;
+use crate::how::{Attribute, How};
 use crate::name::{Name, Part, Value};
 
-/// The function, locked; or as it was, and all that is wrong.
-pub(crate) fn locked(args: TokenStream, item: &TokenStream) -> TokenStream {
-    expand(args, item.clone()).unwrap_or_else(|error| {
+/// The function, under a guard; or as it was, and all that is wrong.
+pub(crate) fn guarded(attribute: Attribute, args: TokenStream, item: &TokenStream) -> TokenStream {
+    expand(attribute, args, item.clone()).unwrap_or_else(|error| {
         let error = error.into_compile_error();
         // Who calls it has no error of his own.
         quote!(#error #item)
     })
 }
 
-fn expand(args: TokenStream, item: TokenStream) -> Result<TokenStream> {
+fn expand(attribute: Attribute, args: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let item: ItemFn = syn::parse2(item).map_err(|error| {
-        let message = format!("#[locked] belongs on an `async fn` with a body: {error}");
+        let word = attribute.as_str();
+        let message = format!("#[{word}] belongs on an `async fn` with a body: {error}");
         Error::new(error.span(), message)
     })?;
-    let args: Args = syn::parse2(args)?;
+    let args = (|input: ParseStream<'_>| Args::of(attribute, input)).parse2(args)?;
     let function = Function::check(&item, &args)?;
     Ok(build(&args, &item, &function))
 }
@@ -54,12 +57,30 @@ fn build(args: &Args, item: &ItemFn, function: &Function) -> TokenStream {
         Some(quote!(.#name(#duration)))
     });
     let coord = quote_spanned!(own.located_at(coord.span())=> &(#coord));
-    let [class_of, lock, held] = if args.shared {
-        ["rw_locks", "read", "Hold"]
-    } else {
-        ["mutexes", "lock", "Lease"]
+    let call = |name: &str, arguments: TokenStream| {
+        let name = Ident::new(name, own);
+        quote!(#name(#arguments))
     };
-    let [class_of, lock, held] = [class_of, lock, held].map(|name| Ident::new(name, own));
+    let mut revision = None;
+    let (class_of, lock, held) = match &args.how {
+        How::Alone => (call("mutexes", quote!(#class)), call("lock", id), "Lease"),
+        How::Shared => (call("rw_locks", quote!(#class)), call("read", id), "Hold"),
+        How::Permits(permits) => {
+            let (of, each) = (&permits.of, &permits.each);
+            revision = permits.revision.as_ref();
+            // Who waits for no time at all tries.
+            let tries = args.wait.is_some_and(|wait| wait.is_zero());
+            let acquire = match (each, tries) {
+                (None, false) => call("acquire", id),
+                (None, true) => call("try_acquire", id),
+                (Some(each), false) => call("acquire_many", quote!(#id, #each)),
+                (Some(each), true) => call("try_acquire_many", quote!(#id, #each)),
+            };
+            (call("semaphores", quote!(#class, #of)), acquire, "Permit")
+        }
+    };
+    let held = Ident::new(held, own);
+    let revision = revision.map(|revision| quote!(.revision(#revision)));
     let lease = args.lease.as_ref();
     let lease = lease.map(|lease| quote_spanned!(own=> let #lease: &#root::#held = &guard;));
     // What is blamed is the type of the result: it is what may not fit.
@@ -76,10 +97,10 @@ fn build(args: &Args, item: &ItemFn, function: &Function) -> TokenStream {
     let body = quote_spanned!(own=> {
         let locks = {
             let coord: &#root::Coordinator = #coord;
-            coord.#class_of(#class)
+            coord.#class_of
         };
         let locked = match locks {
-            ::core::result::Result::Ok(locks) => locks #(#settings)* .#lock(#id).await,
+            ::core::result::Result::Ok(locks) => locks #(#settings)* #revision .#lock.await,
             ::core::result::Result::Err(error) => ::core::result::Result::Err(error),
         };
         let guard = match locked {
@@ -152,7 +173,24 @@ mod tests {
 
     fn expanded(args: &str, item: &str) -> String {
         let (args, item) = (args.parse().expect("tokens"), item.parse().expect("tokens"));
-        without_blanks(&locked(args, &item).to_string())
+        without_blanks(&guarded(Attribute::Locked, args, &item).to_string())
+    }
+
+    #[test]
+    fn a_permit_is_of_a_semaphore() {
+        let (args, item) = (
+            r#""tenant/{id}", self.size, permits = 2, revision = 3, ttl = "5s", coord = c, permit = held"#,
+            "async fn f(&self, id: u8) -> R {}",
+        );
+        let (args, item) = (args.parse().expect("tokens"), item.parse().expect("tokens"));
+        let text = without_blanks(&guarded(Attribute::Permit, args, &item).to_string());
+        for part in [
+            r#"coord.semaphores("tenant",self.size)"#,
+            r#"Duration::from_millis(5000u64)).revision(3).acquire_many(::std::format!("{}",id),2).await"#,
+            "letheld:&::leasehold::__macro::Permit=&guard;",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 
     #[test]

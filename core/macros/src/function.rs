@@ -6,6 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Error, FnArg, Ident, ItemFn, Pat, Path, Result, ReturnType, Type};
 
 use crate::args::Args;
+use crate::how::Attribute;
 use crate::name::{Name, Part, Value};
 use crate::problems::Problems;
 
@@ -25,16 +26,25 @@ impl Function {
         let mut problems = Problems::default();
         let sig = &item.sig;
         if sig.asyncness.is_none() {
-            problems.add(
-                &sig.fn_token,
-                "what is locked is an `async fn`: it waits for the store",
-            );
+            let message = match args.attribute() {
+                Attribute::Locked => "what is locked is an `async fn`: it waits for the store",
+                Attribute::Permit => "what needs a permit is an `async fn`: it waits for the store",
+            };
+            problems.add(&sig.fn_token, message);
         }
         let output = match &sig.output {
             ReturnType::Type(_, ty) => ty.span(),
             ReturnType::Default => {
-                let message = "a locked function returns `Result<_, E>` with `E: From<leasehold::Error>`: it can be busy, \
-                               or the lease lost";
+                let message = match args.attribute() {
+                    Attribute::Locked => {
+                        "a locked function returns `Result<_, E>` with `E: From<leasehold::Error>`: it can be busy, or the \
+                         lease lost"
+                    }
+                    Attribute::Permit => {
+                        "a function that needs a permit returns `Result<_, E>` with `E: From<leasehold::Error>`: it can be \
+                         busy, or the permit lost"
+                    }
+                };
                 problems.add(&sig.ident, message);
                 sig.ident.span()
             }
@@ -48,13 +58,15 @@ impl Function {
         if let Some(lease) = &args.lease
             && arguments.names.contains(&lease.to_string())
         {
-            let message =
-                format!("an argument is called `{lease}` already: write `lease = another_name`");
+            let message = format!(
+                "an argument is called `{lease}` already: write `{} = another_name`",
+                args.attribute().guard()
+            );
             problems.add(lease, message);
         }
         let coord = match &args.coord {
             Some(coord) => Some(quote!(#coord)),
-            None => problems.settle(arguments.coordinator(&sig.ident)),
+            None => problems.settle(arguments.coordinator(&sig.ident, args.attribute())),
         };
         problems.into_result()?;
         Ok(Self {
@@ -141,20 +153,23 @@ impl Arguments {
         format!("there are {}", listed.join(", "))
     }
 
-    fn coordinator(&self, function: &Ident) -> Result<TokenStream> {
+    fn coordinator(&self, function: &Ident, attribute: Attribute) -> Result<TokenStream> {
+        let word = attribute.as_str();
         let message = match &self.coordinators[..] {
             [one] => return Ok(quote!(#one)),
             [one, other, ..] => format!(
-                "both `{one}` and `{other}` are a `Coordinator`: say which one locks, `#[locked(.., coord = {one})]`"
+                "both `{one}` and `{other}` are a `Coordinator`: say which one it is, `#[{word}(.., coord = {one})]`"
             ),
             [] if self.has_self => {
-                "where is the `Coordinator`? Say it, as in `#[locked(.., coord = self.coord)]`, or take an argument \
-                 `coord: &Coordinator`"
-                    .into()
+                format!(
+                    "where is the `Coordinator`? Say it, as in `#[{word}(.., coord = self.coord)]`, or take an argument \
+                     `coord: &Coordinator`"
+                )
             }
-            [] => "no argument is a `Coordinator`: take `coord: &Coordinator`, or say where it is, as in \
-                   `#[locked(.., coord = app.coord)]`"
-                .into(),
+            [] => format!(
+                "no argument is a `Coordinator`: take `coord: &Coordinator`, or say where it is, as in \
+                 `#[{word}(.., coord = app.coord)]`"
+            ),
         };
         Err(Error::new(function.span(), message))
     }

@@ -1,9 +1,10 @@
-//! The attribute of `leasehold`, which re-exports it: [`macro@locked`].
+//! The attributes of `leasehold`, which re-exports them: [`macro@locked`], [`macro@permit`].
 #![forbid(unsafe_code)]
 
 mod args;
 mod expand;
 mod function;
+mod how;
 mod name;
 mod problems;
 
@@ -62,5 +63,58 @@ use proc_macro::TokenStream;
 /// As the body; whenever the call is dropped, the lease ends in the background.
 #[proc_macro_attribute]
 pub fn locked(args: TokenStream, item: TokenStream) -> TokenStream {
-    expand::locked(args.into(), &item.into()).into()
+    expand::guarded(how::Attribute::Locked, args.into(), &item.into()).into()
+}
+
+/// Runs an async function under a permit of a semaphore: so many of it run at a time, in the whole fleet.
+///
+/// ```
+/// # use std::time::Duration;
+/// use leasehold::Coordinator;
+/// # #[allow(unused_imports)] use leasehold_macros::permit;
+/// # struct Client; impl Client { async fn post(&self, _: u64) -> Result<(), leasehold::Error> { Ok(()) } }
+///
+/// /// Stripe lets us call it 20 times at once.
+/// #[permit("stripe", 20)]
+/// async fn charge(coord: &Coordinator, client: &Client, cents: u64) -> Result<(), leasehold::Error> {
+///     client.post(cents).await
+/// }
+///
+/// /// An export is as much as 4 calls; each tenant has 10.
+/// #[permit("tenant/{tenant}", 10, permits = 4, wait = "1m")]
+/// async fn export(coord: &Coordinator, tenant: &str) -> Result<(), leasehold::Error> {
+///     Ok(())
+/// }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let coord = Coordinator::builder(leasehold::store::MemoryStore::new(), "billing").connect().await?;
+/// charge(&coord, &Client, 100).await?;
+/// export(&coord, "acme").await?;
+/// # Ok::<(), leasehold::Error>(()) }).unwrap();
+/// ```
+///
+/// It is what `coord.semaphore("stripe", 20)?.run(..)` does, and of the same semaphore: waits in the queue, runs the body,
+/// gives back. A permit that is lost stops the body where it waits, and is an error.
+///
+/// # The name
+/// As that of [`macro@locked`]: `class/id`, with arguments in the id. A name alone, without `{` and `/`, is the one semaphore of
+/// its class, as of `coord.semaphore(name, ..)`.
+///
+/// # The number
+/// How many permits there are: an expression of type `u32`, in which the arguments can be used. Programs that say different
+/// numbers at a time go by the one of the highest `revision`, and of equal ones by the smaller.
+///
+/// # Options
+/// `ttl`, `wait`, `max_hold`, `coord` and `crate` as those of [`macro@locked`], and:
+/// - `permits = 2`: how many a call holds (default 1), an expression of type `u32`.
+/// - `revision = 1`: which announcement of the number it is (default 0), an expression of type `u32`.
+/// - `permit`: the body sees it as `permit`, a `&Permit`. `permit = held` names it otherwise.
+///
+/// # The function
+/// As that of [`macro@locked`]; but a call of itself takes another permit, and so waits for one.
+///
+/// # Cancel safety
+/// As the body; whenever the call is dropped, the permit is given back in the background.
+#[proc_macro_attribute]
+pub fn permit(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::guarded(how::Attribute::Permit, args.into(), &item.into()).into()
 }

@@ -27,6 +27,16 @@ pub(crate) struct Value {
 }
 
 impl Name {
+    /// Reads `"class/id"`, or a name alone, as of a semaphore that is the only one of its class.
+    pub(crate) fn parse_of_semaphore(literal: LitStr) -> Result<Self> {
+        let text = literal.value();
+        if text.is_empty() || text.contains(['/', '{', '}']) {
+            return Self::parse(literal);
+        }
+        let both = LitStr::new(&format!("{text}/{text}"), literal.span());
+        Self::parse(both)
+    }
+
     /// Reads `"class/id"`. An error underlines the literal as a whole, so its text repeats what is wrong in it.
     pub(crate) fn parse(literal: LitStr) -> Result<Self> {
         let text = literal.value();

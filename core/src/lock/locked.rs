@@ -1,8 +1,8 @@
-//! What the expansions of `#[locked]` use. Nobody's API.
+//! What the expansions of `#[locked]` and `#[permit]` use. Nobody's API.
 
 pub use std::time::Duration;
 
-pub use super::{Hold, Lease};
+pub use super::{Hold, Lease, Permit};
 use super::{MutexGuard, ReadGuard};
 pub use crate::client::Coordinator;
 use crate::error::{Error, Lost};
@@ -25,9 +25,15 @@ impl Guard for ReadGuard {
     }
 }
 
-/// The result of a function that is locked.
+impl Guard for Permit {
+    async fn release(self) -> Result<(), Error> {
+        self.release().await
+    }
+}
+
+/// The result of a function that is locked, or needs a permit.
 #[diagnostic::on_unimplemented(
-    message = "a `#[locked]` function returns a `Result` whose error converts from `leasehold::Error`",
+    message = "a `#[locked]` or `#[permit]` function returns a `Result` whose error converts from `leasehold::Error`",
     label = "not `Result<_, E>` with `E: From<leasehold::Error>`",
     note = "the lock can be busy, the store unavailable, the lease lost: give the error type `impl From<leasehold::Error>` \
             (as with thiserror's `#[from]`), or return `Result<_, leasehold::Error>`"
