@@ -664,3 +664,15 @@ async fn clients_that_want_more_than_there_is_share_it_evenly_and_use_it() {
         "shares from {least:.2} to {most:.2} of the mean"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_wait_is_asked_for_once() {
+    let world = World::new();
+    let node = world.node("a").await;
+    let at_once = semaphore(&node, 2).wait(Duration::ZERO);
+    let first = at_once.acquire_many(2).await.unwrap();
+    assert!(at_once.acquire().await.unwrap_err().is_busy());
+    first.release().await.unwrap();
+    let again = at_once.acquire_timeout(Duration::ZERO).await.unwrap();
+    again.release().await.unwrap();
+}

@@ -91,7 +91,9 @@ async fn try_acquire(inner: &Arc<Inner>, want: &Want, started: Moment) -> Result
     if core.is_closing() {
         return Err(Error::ShutDown);
     }
-    let deadline = started + want.wait.unwrap_or(core.request_timeout);
+    // Who cannot wait asks once.
+    let wait = want.wait.filter(|wait| !wait.is_zero());
+    let deadline = started + wait.unwrap_or(core.request_timeout);
     let known = tokio::select! {
         biased;
         known = size::known(inner, &want.name, want.capacity, deadline) => known?,
@@ -99,6 +101,7 @@ async fn try_acquire(inner: &Arc<Inner>, want: &Want, started: Moment) -> Result
     };
     let want = Want {
         capacity: known,
+        wait,
         ..want.clone()
     };
     if want.units > known.size {
