@@ -20,11 +20,12 @@ use runs::Runs;
 
 type Measure = fn(&Runs<'_>) -> Result<Vec<Row>>;
 
-const MEASURES: [(&str, Measure); 11] = [
+const MEASURES: [(&str, Measure); 12] = [
     ("solo", rows::solo),
     ("keys", rows::keys),
     ("fight", rows::fight),
     ("fight, 5 ms hold", rows::fight_holding),
+    ("permits, 5 ms hold", rows::permits),
     ("strict", rows::strict),
     ("server time", rows::server_time),
     ("100,000 leases", rows::hold),

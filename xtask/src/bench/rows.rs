@@ -211,6 +211,36 @@ pub(super) fn fight_holding(runs: &Runs<'_>) -> Result<Vec<Row>> {
     ])
 }
 
+pub(super) fn permits(runs: &Runs<'_>) -> Result<Vec<Row>> {
+    const PROCESSES: usize = 4;
+    let what = "permits --permits 20 --tasks 16 --seconds 10 --hold 5ms";
+    let found = repeat(FEW_ROUNDS, || runs.many(what, PROCESSES))?;
+    let command = format!("{what}, in {PROCESSES} processes at once");
+    // Each process says how much of all the permits' time its own tasks had.
+    let used = 100.0 * of(&found, |f| f.sum("use"));
+    let mean = |f: &Found| f.sum("pairs") / f.sum("tasks");
+    let least = of(&found, |f| f.least("min") / mean(f));
+    let most = of(&found, |f| f.most("max") / mean(f));
+    let requests = of(&found, |f| f.sum("requests") / f.sum("pairs"));
+    let wait_ms = of(&found, |f| f.most("wait_p99_ms"));
+    Ok(vec![
+        Row::new(
+            "`permits`, a semaphore of 20, 4 processes of 16 tasks, 5 ms hold: permits in use",
+            ">= 95 %",
+            format!("{used:.1} % ({requests:.2} requests a turn, p99 wait {wait_ms:.0} ms)"),
+            used >= 95.0,
+            command.clone(),
+        ),
+        Row::new(
+            "the same: turns of the unluckiest task and of the luckiest, in means",
+            "0.75 to 1.25",
+            format!("{least:.2} to {most:.2}"),
+            least >= 0.75 && most <= 1.25,
+            command,
+        ),
+    ])
+}
+
 pub(super) fn strict(runs: &Runs<'_>) -> Result<Vec<Row>> {
     const PROCESSES: usize = 8;
     let what = "fight --strict --tasks 1 --seconds 5 --hold 1ms";
